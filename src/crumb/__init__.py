@@ -1,0 +1,36 @@
+"""crumb: small, fast and honest text embeddings on the machine you have. The public names, nothing else."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from crumb.model import EncodeReport as EncodeReport
+    from crumb.model import Model as Model
+    from crumb.model import load as load
+    from crumb.search.exact import semantic_search as semantic_search
+    from crumb.vectors.similarity import similarity as similarity
+
+# Loaded on first use, so that `import crumb` and `crumb --help` cost milliseconds.
+_HOMES = {
+    "EncodeReport": "crumb.model",
+    "Model": "crumb.model",
+    "load": "crumb.model",
+    "semantic_search": "crumb.search.exact",
+    "similarity": "crumb.vectors.similarity",
+}
+
+__all__ = ["EncodeReport", "Model", "__version__", "load", "semantic_search", "similarity"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'crumb' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,70 @@
+"""The `crumb` command: which subcommands there are, and what an error looks like to a person at a terminal.
+
+Enters: argv. Leaves: an exit code (0 done, 1 failed, 2 used wrongly, 130 interrupted). Each subcommand lives in a module
+of its own with `HELP`, `add_arguments(parser)` and `run(args) -> int`, imported only when it is the one that was asked for.
+Data goes to stdout, progress and messages to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+# name -> (module, one line for `crumb --help`); the modules load lazily so that `crumb --help` stays instant
+COMMANDS: dict[str, tuple[str, str]] = {
+    "embed": ("crumb.cli.embed", "texts, JSONL, CSV or folders in; vectors as JSONL, .npy or Parquet out"),
+    "similarity": ("crumb.cli.similarity", "cosine similarity of two texts"),
+    "search": ("crumb.cli.search", "search files and folders by meaning"),
+    "models": ("crumb.cli.models", "list the models crumb knows, or show one model's contract"),
+    "pull": ("crumb.cli.pull", "bring a model to this machine"),
+    "doctor": ("crumb.cli.doctor", "this machine, the engine, the model, and a short self-test"),
+}
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser for `command`; for None, or a word that is no command, the one that lists them all."""
+    from crumb import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="crumb", description="Small, fast and honest text embeddings on the machine you have."
+    )
+    parser.add_argument("--version", action="version", version=f"crumb {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module_name, summary) in COMMANDS.items():
+        if name == command:
+            module = importlib.import_module(module_name)
+            sub = commands.add_parser(name, help=summary, description=module.HELP)
+            module.add_arguments(sub)
+            sub.set_defaults(_module=module)
+        else:
+            commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code; never raises for what a user can cause."""
+    from crumb.errors import CrumbError
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in words if not word.startswith("-")), None)
+    args = build_parser(command).parse_args(words)
+    module: ModuleType = args._module
+    try:
+        code: int = module.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has left: not our failure. Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("crumb: interrupted", file=sys.stderr)
+        return 130
+    except (CrumbError, OSError, ValueError) as error:
+        # ValueError and OSError here come from what the user named (a file, a number); programming errors are other types.
+        print(f"crumb {args.command}: {error}", file=sys.stderr)
+        return 1
+    return code
