@@ -31,9 +31,9 @@ class TruncationError(CrumbError, ValueError):
     """A text is longer than the context and the caller asked for `truncation="error"`."""
 
 
-class ForkError(CrumbError, RuntimeError):
-    """Something that does not survive a fork was used after one."""
-
-
 class MissingExtraError(CrumbError, ImportError):
     """An optional dependency is needed; the message names the extra that brings it."""
+
+
+class TruncationWarning(UserWarning):
+    """Texts were longer than the context and lost tokens; the message says how many of each."""

@@ -1,0 +1,149 @@
+#include "forward.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace crumb {
+
+namespace {
+
+constexpr int kBlockRows = 96;    // rows of a block: the FFN's hidden activations stay in L2
+constexpr int kQueryRange = 768;  // query rows of one attention task when threads share a text
+
+int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+int round_up(int a, int b) { return ceil_div(a, b) * b; }
+
+}  // namespace
+
+void Rows::reserve(int rows, int hidden) {
+  if (rows <= capacity) return;
+  const std::size_t cells = static_cast<std::size_t>(rows) * static_cast<std::size_t>(hidden);
+  x = make_buffer<float>(cells);
+  qkv = make_buffer<float>(3 * cells);
+  context = make_buffer<float>(cells);
+  positions.resize(static_cast<std::size_t>(rows));
+  capacity = rows;
+}
+
+Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBatch& batch, const Group& group, Rows& rows,
+                 std::vector<Bench>& benches, const Parallel& parallel)
+    : kernels_(kernels), weights_(weights), batch_(batch), group_(group), rows_(rows), benches_(benches),
+      parallel_(parallel) {
+  const Shape& shape = weights_.shape();
+  const int workers = static_cast<int>(benches.size());
+  const int largest = round_up(kBlockRows, kernels_.row_tile);
+  rows_.reserve(group.rows, shape.hidden);
+
+  // Alone, blocks are as large as the cache likes; a team gets at least two a worker, in whole tiles.
+  block_ = largest;
+  if (workers > 1) {
+    block_ = std::min(round_up(ceil_div(group.rows, 2 * workers), kernels_.row_tile), largest);
+  }
+  blocks_ = ceil_div(group.rows, block_);
+
+  std::size_t floats = 0;
+  for (std::size_t text = group.first; text < group.last; ++text) {
+    const int length = batch.length(text);
+    const int range = workers > 1 ? kQueryRange : length;
+    for (int head = 0; head < shape.heads; ++head) {
+      for (int begin = 0; begin < length; begin += range) {
+        jobs_.push_back({row_of(text), length, begin, std::min(begin + range, length), head});
+      }
+    }
+    floats = std::max(floats, kernels_.attention_scratch(length, shape.hidden / shape.heads));
+  }
+  for (Bench& bench : benches_) {
+    if (bench.ffn == nullptr) {
+      bench.ffn = make_buffer<float>(static_cast<std::size_t>(largest) * static_cast<std::size_t>(shape.ffn));
+    }
+    if (bench.attention_floats < floats) {
+      bench.attention = make_buffer<float>(floats);
+      bench.attention_floats = floats;
+    }
+  }
+}
+
+// Two phases a layer: what follows attention and the next layer's projections touch a block's own rows only, so they are
+// one task.
+void Forward::run(int layers) {
+  const auto blocks = static_cast<std::size_t>(blocks_);
+  parallel_(blocks, [&](std::size_t block, int) {
+    embed(static_cast<int>(block));
+    if (layers > 0) project(weights_.layer(0), static_cast<int>(block));
+  });
+  for (int i = 0; i < layers; ++i) {
+    parallel_(jobs_.size(), [&](std::size_t job, int worker) { attend(jobs_[job], worker); });
+    parallel_(blocks, [&](std::size_t block, int worker) {
+      finish(weights_.layer(i), static_cast<int>(block), worker);
+      if (i + 1 < layers) project(weights_.layer(i + 1), static_cast<int>(block));
+    });
+  }
+}
+
+void Forward::pool_into(const std::vector<Pooling>& poolings, const std::int32_t* first_pooled, float* out) const {
+  const int hidden = weights_.shape().hidden;
+  const std::size_t width = poolings.size() * static_cast<std::size_t>(hidden);
+  std::vector<double> sums(static_cast<std::size_t>(hidden));
+  for (std::size_t text = group_.first; text < group_.last; ++text) {
+    const int first = first_pooled == nullptr ? 0 : first_pooled[text];
+    float* to = out + text * width;
+    for (const Pooling pooling : poolings) {
+      pool(pooling, x(row_of(text)), first, batch_.length(text), hidden, sums.data(), to);
+      to += hidden;
+    }
+  }
+}
+
+int Forward::rows_in(int block) const { return std::min(block_, group_.rows - block * block_); }
+
+void Forward::embed(int block) {
+  const int begin = block * block_;
+  const int rows = rows_in(block);
+  const std::int64_t base = batch_.offsets[group_.first];
+  const std::int64_t* upper = std::upper_bound(batch_.offsets + group_.first, batch_.offsets + group_.last, base + begin);
+  std::size_t text = static_cast<std::size_t>(upper - batch_.offsets) - 1;
+  for (int r = begin; r < begin + rows; ++r) {
+    while (base + r >= batch_.offsets[text + 1]) ++text;
+    rows_.positions[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(base + r - batch_.offsets[text]);
+  }
+  kernels_.embed(weights_.embeddings(), batch_.ids + base + begin, rows_.positions.data() + begin, rows, x(begin));
+}
+
+void Forward::project(const PackedLayer& layer, int block) {
+  const int hidden = weights_.shape().hidden;
+  const int begin = block * block_;
+  kernels_.linear(layer.qkv, x(begin), hidden, rows_in(block), qkv(begin), 3 * hidden);
+}
+
+void Forward::attend(const Job& job, int worker) {
+  const Shape& shape = weights_.shape();
+  const int head_size = shape.hidden / shape.heads;
+  AttentionJob task;
+  task.stride = 3 * shape.hidden;
+  task.query = qkv(job.row) + job.head * head_size;
+  task.key = task.query + shape.hidden;
+  task.value = task.key + shape.hidden;
+  task.out = context(job.row) + job.head * head_size;
+  task.out_stride = shape.hidden;
+  task.length = job.length;
+  task.query_begin = job.begin;
+  task.query_end = job.end;
+  task.head_size = head_size;
+  task.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_size)));
+  task.scratch = benches_[static_cast<std::size_t>(worker)].attention.get();
+  kernels_.attention(task);
+}
+
+// Attention output, residual, LayerNorm; FFN, residual, LayerNorm.
+void Forward::finish(const PackedLayer& layer, int block, int worker) {
+  const Shape& shape = weights_.shape();
+  const int begin = block * block_;
+  const int rows = rows_in(block);
+  float* ffn = benches_[static_cast<std::size_t>(worker)].ffn.get();
+  kernels_.linear_residual_norm(layer.output, context(begin), shape.hidden, rows, x(begin), layer.attention_norm);
+  kernels_.linear_activation(layer.up, x(begin), shape.hidden, rows, ffn, shape.ffn, shape.activation);
+  kernels_.linear_residual_norm(layer.down, ffn, shape.ffn, rows, x(begin), layer.ffn_norm);
+}
+
+}  // namespace crumb

@@ -1,0 +1,35 @@
+// Vector vocabulary of AVX-512F: sixteen float32 lanes, masks for the tails.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace crumb::avx512 {
+
+struct Vec {
+  static constexpr int width = 16;
+  __m512 v;
+
+  static inline Vec set1(float x) { return {_mm512_set1_ps(x)}; }
+  static inline Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static inline __mmask16 mask(int n) { return static_cast<__mmask16>((1U << static_cast<unsigned>(n)) - 1U); }
+  static inline Vec load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(mask(n), p)}; }
+  inline void store(float* p) const { _mm512_storeu_ps(p, v); }
+  inline void store_n(float* p, int n) const { _mm512_mask_storeu_ps(p, mask(n), v); }
+};
+
+static inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+static inline Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+static inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+static inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+static inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+static inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+static inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+static inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+// 2^n for integral n in [-126, 127]
+static inline Vec exp2_integer(Vec n) { return {_mm512_scalef_ps(_mm512_set1_ps(1.0F), n.v)}; }
+static inline float reduce_add(Vec a) { return _mm512_reduce_add_ps(a.v); }
+static inline float reduce_max(Vec a) { return _mm512_reduce_max_ps(a.v); }
+
+}  // namespace crumb::avx512

@@ -1,0 +1,61 @@
+// Vector vocabulary without any instruction set: four lanes of the compiler's own vectors, which it maps to what the
+// target's baseline has (SSE2, NEON) or to scalars. a*b+c is rounded twice here, by design on every machine.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace crumb::portable {
+
+struct Vec {
+  static constexpr int width = 4;
+  typedef float Lanes __attribute__((vector_size(16)));
+  typedef std::int32_t Ints __attribute__((vector_size(16)));
+  Lanes v;
+
+  static inline Vec set1(float x) { return {Lanes{x, x, x, x}}; }
+  static inline Vec load(const float* p) {
+    Vec r;
+    std::memcpy(&r.v, p, sizeof r.v);
+    return r;
+  }
+  static inline Vec load_n(const float* p, int n) {
+    Vec r = set1(0.0F);
+    std::memcpy(&r.v, p, sizeof(float) * static_cast<unsigned>(n));
+    return r;
+  }
+  inline void store(float* p) const { std::memcpy(p, &v, sizeof v); }
+  inline void store_n(float* p, int n) const { std::memcpy(p, &v, sizeof(float) * static_cast<unsigned>(n)); }
+};
+
+static inline Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
+static inline Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
+static inline Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
+static inline Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
+static inline Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
+static inline Vec max(Vec a, Vec b) {
+  const Vec::Ints greater = a.v > b.v;
+  return {(Vec::Lanes)(((Vec::Ints)a.v & greater) | ((Vec::Ints)b.v & ~greater))};
+}
+static inline Vec min(Vec a, Vec b) {
+  const Vec::Ints less = a.v < b.v;
+  return {(Vec::Lanes)(((Vec::Ints)a.v & less) | ((Vec::Ints)b.v & ~less))};
+}
+// Rounds to the nearest integer, for |x| < 2^22: adding 1.5 * 2^23 pushes the fraction out of the mantissa.
+static inline Vec round(Vec a) {
+  const Vec magic = Vec::set1(12582912.0F);
+  return (a + magic) - magic;
+}
+// 2^n for integral n in [-126, 127]
+static inline Vec exp2_integer(Vec n) {
+  const Vec::Ints exponent = __builtin_convertvector(n.v, Vec::Ints) + 127;
+  return {(Vec::Lanes)(exponent << 23)};
+}
+static inline float reduce_add(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+static inline float reduce_max(Vec a) {
+  const float x = a.v[0] > a.v[1] ? a.v[0] : a.v[1];
+  const float y = a.v[2] > a.v[3] ? a.v[2] : a.v[3];
+  return x > y ? x : y;
+}
+
+}  // namespace crumb::portable

@@ -1,0 +1,42 @@
+import numpy as np
+import numpy.typing as npt
+
+_Floats = npt.NDArray[np.float32]
+
+class Encoder:
+    def __init__(
+        self,
+        *,
+        isa: str,
+        hidden: int,
+        heads: int,
+        ffn: int,
+        activation: str,
+        epsilon: float,
+        word: _Floats,
+        position: _Floats,
+        type: _Floats,
+        gamma: _Floats,
+        beta: _Floats,
+        layers: list[list[_Floats]],
+    ) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def packed_bytes(self) -> int: ...
+    def encode(
+        self,
+        ids: npt.NDArray[np.int32],
+        offsets: npt.NDArray[np.int64],
+        poolings: list[str],
+        first_pooled: npt.NDArray[np.int32] | None,
+        layers: int,
+        threads: int,
+        out: _Floats,
+    ) -> None: ...
+    def hidden_rows(
+        self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], layers: int, threads: int, out: _Floats
+    ) -> None: ...
+
+def kernels() -> list[tuple[str, bool]]: ...
+def normalize_rows(x: _Floats, out: _Floats) -> None: ...

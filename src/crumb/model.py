@@ -1,0 +1,341 @@
+"""Texts in, vectors out.
+
+Enters: a model's folder (through store and checkpoint) and texts. Leaves: float32 vectors and a report of what was cut.
+Knows the order of things (prompt, tokens, context, layers, pooling, dimensions, length) and does none of them itself.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NoReturn, get_args, overload
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from crumb import store
+from crumb.checkpoint import Contract, read_contract
+from crumb.checkpoint.positions import METHODS
+from crumb.checkpoint.weights import read_weights
+from crumb.engine.encoder import Engine
+from crumb.errors import CheckpointError, TruncationError, TruncationWarning
+from crumb.text.tokenizer import Tokenizer
+from crumb.text.truncate import Ragged, fit
+from crumb.vectors.normalize import Floats, cut, normalize
+
+Positions = Literal["tile", "interpolate", "hierarchical"]
+Truncation = Literal["warn", "error", "start", "end"]
+
+# A window is what is tokenised and encoded at a time: enough to keep every thread busy, little enough to stay in memory.
+_WINDOW_TEXTS = 1024
+_WINDOW_CHARACTERS = 1 << 20
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """What one call did: `texts` and `tokens` encoded (special tokens included), and what the context took away."""
+
+    texts: int = 0
+    tokens: int = 0
+    truncated_texts: int = 0
+    tokens_cut: int = 0
+
+    def __add__(self, other: EncodeReport) -> EncodeReport:
+        return EncodeReport(
+            self.texts + other.texts,
+            self.tokens + other.tokens,
+            self.truncated_texts + other.truncated_texts,
+            self.tokens_cut + other.tokens_cut,
+        )
+
+
+def load(
+    name: str | Path | None = None,
+    *,
+    context: int | None = None,
+    positions: Positions | None = None,
+    threads: int | None = None,
+    isa: str | None = None,
+) -> Model:
+    """Loads a model.
+
+    Args:
+        name: a catalogue name, a folder, or a Hub id that was pulled; None for the default model, which is brought to this
+            machine once if it is not there (a line on stderr says so). Nothing else is ever fetched here.
+        context: longest input in tokens, special tokens included; None for the checkpoint's own.
+        positions: how to make position rows that the checkpoint does not have ("tile", "interpolate", "hierarchical"),
+            needed where `context` asks for more than there are; see crumb.checkpoint.positions.
+        threads: threads a call uses; None for the physical cores available to the process.
+        isa: kernels by name; None for CRUMB_ISA, or else the best this CPU runs.
+
+    Raises:
+        ModelNotFoundError: no such model here.
+        CheckpointError: the folder cannot be read, or asks for what the engine does not do.
+        ValueError: `context` is out of range, or larger than the position rows without `positions`.
+    """
+    folder, known_as = store.resolve(name)
+    contract = with_context(read_contract(folder, known_as), context, positions)
+    return Model(contract, threads=threads, isa=isa)
+
+
+def with_context(contract: Contract, context: int | None, positions: Positions | None) -> Contract:
+    """`contract` with another context; raises ValueError where it cannot be had."""
+    if positions is not None and positions not in METHODS:
+        raise ValueError(f"unknown positions {positions!r}; choose {', '.join(METHODS)}")
+    if context is None:
+        if positions is not None:
+            raise ValueError(f"positions={positions!r} needs a context: how many tokens are wanted?")
+        return contract
+    if isinstance(context, bool) or not isinstance(context, int) or context < 3:
+        raise ValueError(f"context must be a whole number of at least 3 tokens, got {context!r}")
+    origins = {**contract.origins, "context": "asked for"}
+    if context <= contract.position_rows:
+        return replace(contract, context=context, origins=origins)
+    if positions is None:
+        raise ValueError(
+            f"context={context} needs {context} position rows, but {contract.name} has {contract.position_rows}. Say how "
+            f"to make the others: positions={' | '.join(map(repr, METHODS))} (tile measured best without training)"
+        )
+    return replace(contract, context=context, positions=positions, origins={**origins, "positions": "asked for"})
+
+
+class Model:
+    """A loaded model. Safe to use from many threads at once, and in processes forked after loading.
+
+    Attributes:
+        contract: everything that shapes its vectors.
+        tokenizer: its tokenizer.
+        engine: its encoder.
+    """
+
+    def __init__(self, contract: Contract, *, threads: int | None = None, isa: str | None = None) -> None:
+        self.contract = contract
+        self.tokenizer = Tokenizer(contract.folder, lowercase=contract.lowercase)
+        if self.tokenizer.vocabulary > contract.vocabulary:
+            raise CheckpointError(
+                f"{contract.folder}: the tokenizer knows {self.tokenizer.vocabulary} tokens, the embeddings only "
+                f"{contract.vocabulary}"
+            )
+        if contract.context <= self.tokenizer.n_special:
+            raise ValueError(f"context={contract.context} leaves no room beside {self.tokenizer.n_special} special tokens")
+        self.engine = Engine(read_weights(contract), isa=isa, threads=threads)
+
+    def __repr__(self) -> str:
+        c = self.contract
+        return f"<crumb.Model {c.name}: {c.dimensions} dimensions, {c.layers} layers, context {c.context}>"
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self.contract.name
+
+    @property
+    def dimensions(self) -> int:
+        """Components of a full vector."""
+        return self.contract.dimensions
+
+    @property
+    def context(self) -> int:
+        """Longest input in tokens, special tokens included."""
+        return self.contract.context
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprints mean that the same text gets the same vector (up to the kernels' rounding)."""
+        return self.contract.fingerprint
+
+    @overload
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        *,
+        prompt: str | None = ...,
+        prompt_name: str | None = ...,
+        dimensions: int | None = ...,
+        layers: int | None = ...,
+        normalized: bool = ...,
+        truncation: Truncation = ...,
+        progress: bool | None = ...,
+        threads: int | None = ...,
+        return_report: Literal[False] = ...,
+    ) -> Floats: ...
+
+    @overload
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        *,
+        prompt: str | None = ...,
+        prompt_name: str | None = ...,
+        dimensions: int | None = ...,
+        layers: int | None = ...,
+        normalized: bool = ...,
+        truncation: Truncation = ...,
+        progress: bool | None = ...,
+        threads: int | None = ...,
+        return_report: Literal[True],
+    ) -> tuple[Floats, EncodeReport]: ...
+
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        *,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        dimensions: int | None = None,
+        layers: int | None = None,
+        normalized: bool = True,
+        truncation: Truncation = "warn",
+        progress: bool | None = None,
+        threads: int | None = None,
+        return_report: bool = False,
+    ) -> Floats | tuple[Floats, EncodeReport]:
+        """Vectors of texts.
+
+        Args:
+            texts: one text, or any iterable of texts (a generator is consumed window by window).
+            prompt: put before every text; None for `prompt_name`'s, or the contract's default; "" for none.
+            prompt_name: a name among `contract.prompts`.
+            dimensions: keep the first so many (Matryoshka), normalised again; None for all.
+            layers: run the first so many layers and pool there; None for all.
+            normalized: scale every vector to unit length.
+            truncation: what to do with texts longer than the context: "warn" cuts the end and warns once with the counts,
+                "error" refuses, "end" and "start" cut there, as the caller knows. The report counts in every case.
+            progress: a bar on stderr; None for one on long work at a terminal.
+            threads: for this call only.
+            return_report: also return an `EncodeReport`.
+
+        Returns:
+            float32 [n, dimensions], or [dimensions] for a single str. A text's bits depend on the text, the model and the
+            kernels only: not on the other texts, their order or the number of threads.
+
+        Raises:
+            TypeError: a text is not a str; the message names its index.
+            ValueError: an argument is out of range or unknown.
+            TruncationError: with truncation="error", naming the first text that is too long.
+        """
+        prefix = self._prompt(prompt, prompt_name)
+        if truncation not in get_args(Truncation):
+            raise ValueError(f"unknown truncation {truncation!r}; choose {', '.join(map(repr, get_args(Truncation)))}")
+        if layers is not None and (isinstance(layers, bool) or not 1 <= layers <= self.contract.layers):
+            raise ValueError(f"layers must be a whole number from 1 to {self.contract.layers}, got {layers!r}")
+        width = cut(np.empty((0, self.dimensions), dtype=np.float32), dimensions).shape[1]
+        prompt_tokens = self._prompt_tokens(prefix)
+
+        single = isinstance(texts, str)
+        report = EncodeReport()
+        parts: list[Floats] = []
+        with _bar(texts, progress) as bar:
+            for window in _windows([texts] if isinstance(texts, str) else _checked(texts)):
+                batch = self._tokens([prefix + text for text in window], report.texts, truncation, prompt_tokens)
+                first = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, prompt_tokens)
+                pooled = self.engine.encode(
+                    batch.ids,
+                    batch.offsets,
+                    pooling=self.contract.pooling,
+                    first_pooled=first,
+                    layers=layers,
+                    threads=threads,
+                )
+                part = cut(pooled, dimensions)
+                parts.append(normalize(part) if normalized else part)
+                lost = [n for n in batch.cut if n]
+                report += EncodeReport(len(window), len(batch.ids), len(lost), sum(lost))
+                bar.update(len(window))
+        if report.truncated_texts and truncation == "warn":
+            warnings.warn(self._truncation_message(report), TruncationWarning, stacklevel=2)
+        vectors = np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32)
+        result = vectors[0] if single else vectors
+        return (result, report) if return_report else result
+
+    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        if prompt is not None:
+            if prompt_name is not None:
+                raise ValueError(f"give prompt or prompt_name, not both (got {prompt!r} and {prompt_name!r})")
+            if not isinstance(prompt, str):
+                raise TypeError(f"prompt must be a str, got {type(prompt).__name__}")
+            return prompt
+        name = self.contract.default_prompt_name if prompt_name is None else prompt_name
+        if name is None:
+            return ""
+        if name not in self.contract.prompts:
+            known = ", ".join(map(repr, self.contract.prompts)) or "none"
+            raise ValueError(f"{self.name} has no prompt {name!r}; it has {known}")
+        return self.contract.prompts[name]
+
+    def _prompt_tokens(self, prefix: str) -> int:
+        return self.tokenizer.count([prefix])[0] if prefix else 0
+
+    def _first_pooled(self, batch: Ragged, prompt_tokens: int) -> npt.NDArray[np.int32]:
+        # sentence-transformers' rule: the tokens of the prompt and those before it stay out
+        lengths = np.diff(batch.offsets)
+        return np.minimum(len(self.tokenizer.prefix) + prompt_tokens, lengths - 1).astype(np.int32)
+
+    def _tokens(self, texts: Sequence[str], done: int, truncation: Truncation, prompt_tokens: int) -> Ragged:
+        batch = fit(
+            self.tokenizer.encode(texts),
+            context=self.context,
+            side="start" if truncation == "start" else "end",
+            prefix=self.tokenizer.prefix,
+            suffix=self.tokenizer.suffix,
+            keep=prompt_tokens,
+        )
+        if truncation == "error":
+            for i, lost in enumerate(batch.cut):
+                if lost:
+                    raise TruncationError(
+                        f"text {done + i} has {self.context + lost} tokens, {lost} more than the context of {self.context}; "
+                        f"split it, load the model with a larger context, or choose another truncation"
+                    )
+        return batch
+
+    def _truncation_message(self, report: EncodeReport) -> str:
+        return (
+            f"{report.truncated_texts} of {report.texts} texts were longer than the context of {self.context} tokens and lost "
+            f"{report.tokens_cut} tokens at their end; split them, load the model with a larger context, or say that it is "
+            f'meant with truncation="end"'
+        )
+
+
+def _checked(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, each checked to be one; for a list or tuple all of them before the first is used."""
+    if isinstance(texts, Mapping | Set | bytes | bytearray) or not isinstance(texts, Iterable):
+        raise TypeError(f"texts must be a str or an ordered iterable of str, got {type(texts).__name__}")
+    if isinstance(texts, list | tuple):
+        for index, text in enumerate(texts):
+            _check(index, text)
+        return iter(texts)
+    return (_check(index, text) for index, text in enumerate(texts))
+
+
+def _check(index: int, text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"texts[{index}] must be a str, got {type(text).__name__}: {str(text)[:60]!r}")
+    return text
+
+
+def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
+    window: list[str] = []
+    characters = 0
+    for text in texts:
+        window.append(text)
+        characters += len(text)
+        if len(window) == _WINDOW_TEXTS or characters >= _WINDOW_CHARACTERS:
+            yield window
+            window, characters = [], 0
+    if window:
+        yield window
+
+
+def _bar(texts: object, progress: bool | None) -> tqdm[NoReturn]:
+    """A bar on stderr: always, never, or (None) at a terminal once the work has lasted a second."""
+    return tqdm(
+        total=len(texts) if isinstance(texts, Sequence) and not isinstance(texts, str) else None,
+        unit=" texts",
+        desc="encoding",
+        disable=None if progress is None else not progress,
+        delay=1.0 if progress is None else 0.0,
+    )
