@@ -76,8 +76,8 @@ def load(
         CheckpointError: the folder cannot be read, or asks for what the engine does not do.
         ValueError: `context` is out of range, or larger than the position rows without `positions`.
     """
-    folder, known_as = store.resolve(name)
-    contract = with_context(read_contract(folder, known_as), context, positions)
+    folder = store.resolve(name, fetch=name is None)
+    contract = with_context(read_contract(folder), context, positions)
     return Model(contract, threads=threads, isa=isa)
 
 

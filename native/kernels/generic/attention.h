@@ -66,17 +66,18 @@ struct Attention {
     for (int i = whole; i < keys; ++i) {
       if (scores[i] * scale > top) top = scores[i] * scale;
     }
+    // Not fma: the scaled score must round exactly as in the maximum above, or a large one could end up beyond it.
     const V shift = V::set1(-top);
     const V factor = V::set1(scale);
     V total = V::set1(0.0F);
     for (int i = 0; i < whole; i += W) {
-      const V p = exp(fma(V::load(scores + i), factor, shift));
+      const V p = exp(V::load(scores + i) * factor + shift);
       p.store(scores + i);
       total = total + p;
     }
     float sum = reduce_add(total);
     if (whole < keys) {
-      const V p = exp(fma(V::load_n(scores + whole, keys - whole), factor, shift));
+      const V p = exp(V::load_n(scores + whole, keys - whole) * factor + shift);
       p.store_n(scores + whole, keys - whole);
       for (int i = whole; i < keys; ++i) sum += scores[i];
     }
