@@ -1,4 +1,4 @@
-"""What several tests stand on: the genuine base model, its independent twin in transformers, real texts, and the command."""
+"""What several tests stand on: the genuine base model, its independent twin, real texts, and the command."""
 
 from __future__ import annotations
 

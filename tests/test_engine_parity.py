@@ -140,9 +140,7 @@ def test_random_encoders(isa: str, shape: dict[str, Any]) -> None:
         np.testing.assert_allclose(engine.hidden_rows(ids, offsets, layers=layers), expected, atol=2e-4, rtol=1e-4)
     last = [output.last_hidden_state[0].numpy().astype(np.float64) for output in outputs]
     pooled = engine.encode(ids, offsets, pooling=["cls", "max", "mean", "mean_sqrt_len", "lasttoken"])
-    by_hand = np.stack(
-        [np.concatenate([r[0], r.max(0), r.mean(0), r.sum(0) / np.sqrt(len(r)), r[-1]]) for r in last]
-    )
+    by_hand = np.stack([np.concatenate([r[0], r.max(0), r.mean(0), r.sum(0) / np.sqrt(len(r)), r[-1]]) for r in last])
     np.testing.assert_allclose(pooled, by_hand, atol=4e-3, rtol=1e-4)
 
 

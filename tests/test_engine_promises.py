@@ -1,4 +1,4 @@
-"""What the engine promises beside being right: the same bits in any company, linear memory, threads, forks, clear errors."""
+"""What the engine promises beside being right: bits, linear memory, threads, forks, clear errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors crumb raises on purpose. Each message says what was wrong (naming the value), what was expected, what to do.
+"""The errors crumb raises on purpose: each says what was wrong (naming the value), what was expected, what to do.
 
 Enters: nothing. Leaves: exception classes. Knows nothing of where they are raised; the command line turns every
 `CrumbError` into one line on stderr and exit code 1.

@@ -29,7 +29,8 @@ from crumb.vectors.normalize import Floats, cut, normalize
 Positions = Literal["tile", "interpolate", "hierarchical"]
 Truncation = Literal["warn", "error", "start", "end"]
 
-# A window is what is tokenised and encoded at a time: enough to keep every thread busy, little enough to stay in memory.
+# A window is what is tokenised and encoded at a time: enough to keep every thread busy, little enough to stay in
+# memory.
 _WINDOW_TEXTS = 1024
 _WINDOW_CHARACTERS = 1 << 20
 
@@ -63,8 +64,8 @@ def load(
     """Loads a model.
 
     Args:
-        name: a catalogue name, a folder, or a Hub id that was pulled; None for the default model, which is brought to this
-            machine once if it is not there (a line on stderr says so). Nothing else is ever fetched here.
+        name: a catalogue name, a folder, or a Hub id that was pulled; None for the default model, which is brought to
+            this machine once if it is not there (a line on stderr says so). Nothing else is ever fetched here.
         context: longest input in tokens, special tokens included; None for the checkpoint's own.
         positions: how to make position rows that the checkpoint does not have ("tile", "interpolate", "hierarchical"),
             needed where `context` asks for more than there are; see crumb.checkpoint.positions.
@@ -96,8 +97,8 @@ def with_context(contract: Contract, context: int | None, positions: Positions |
         return replace(contract, context=context, origins=origins)
     if positions is None:
         raise ValueError(
-            f"context={context} needs {context} position rows, but {contract.name} has {contract.position_rows}. Say how "
-            f"to make the others: positions={' | '.join(map(repr, METHODS))} (tile measured best without training)"
+            f"context={context} needs {context} position rows, but {contract.name} has {contract.position_rows}. Say "
+            f"how to make the others: positions={' | '.join(map(repr, METHODS))} (tile measured best without training)"
         )
     return replace(contract, context=context, positions=positions, origins={**origins, "positions": "asked for"})
 
@@ -120,7 +121,9 @@ class Model:
                 f"{contract.vocabulary}"
             )
         if contract.context <= self.tokenizer.n_special:
-            raise ValueError(f"context={contract.context} leaves no room beside {self.tokenizer.n_special} special tokens")
+            raise ValueError(
+                f"context={contract.context} leaves no room beside {self.tokenizer.n_special} special tokens"
+            )
         self.engine = Engine(read_weights(contract), isa=isa, threads=threads)
 
     def __repr__(self) -> str:
@@ -202,15 +205,16 @@ class Model:
             dimensions: keep the first so many (Matryoshka), normalised again; None for all.
             layers: run the first so many layers and pool there; None for all.
             normalized: scale every vector to unit length.
-            truncation: what to do with texts longer than the context: "warn" cuts the end and warns once with the counts,
-                "error" refuses, "end" and "start" cut there, as the caller knows. The report counts in every case.
+            truncation: what to do with texts longer than the context: "warn" cuts the end and warns once with the
+                counts, "error" refuses, "end" and "start" cut there, as the caller knows. The report counts in every
+                case.
             progress: a bar on stderr; None for one on long work at a terminal.
             threads: for this call only.
             return_report: also return an `EncodeReport`.
 
         Returns:
-            float32 [n, dimensions], or [dimensions] for a single str. A text's bits depend on the text, the model and the
-            kernels only: not on the other texts, their order or the number of threads.
+            float32 [n, dimensions], or [dimensions] for a single str. A text's bits depend on the text, the model and
+            the kernels only: not on the other texts, their order or the number of threads.
 
         Raises:
             TypeError: a text is not a str; the message names its index.
@@ -272,7 +276,8 @@ class Model:
     def _first_pooled(self, batch: Ragged, prompt_tokens: int) -> npt.NDArray[np.int32]:
         # sentence-transformers' rule: the tokens of the prompt and those before it stay out
         lengths = np.diff(batch.offsets)
-        return np.minimum(len(self.tokenizer.prefix) + prompt_tokens, lengths - 1).astype(np.int32)
+        first = np.minimum(len(self.tokenizer.prefix) + prompt_tokens, lengths - 1)
+        return np.asarray(first, dtype=np.int32)
 
     def _tokens(self, texts: Sequence[str], done: int, truncation: Truncation, prompt_tokens: int) -> Ragged:
         batch = fit(
@@ -287,16 +292,16 @@ class Model:
             for i, lost in enumerate(batch.cut):
                 if lost:
                     raise TruncationError(
-                        f"text {done + i} has {self.context + lost} tokens, {lost} more than the context of {self.context}; "
-                        f"split it, load the model with a larger context, or choose another truncation"
+                        f"text {done + i} has {self.context + lost} tokens, {lost} more than the context of "
+                        f"{self.context}; split it, load the model with a larger context, or choose another truncation"
                     )
         return batch
 
     def _truncation_message(self, report: EncodeReport) -> str:
         return (
-            f"{report.truncated_texts} of {report.texts} texts were longer than the context of {self.context} tokens and lost "
-            f"{report.tokens_cut} tokens at their end; split them, load the model with a larger context, or say that it is "
-            f'meant with truncation="end"'
+            f"{report.truncated_texts} of {report.texts} texts were longer than the context of {self.context} tokens "
+            f"and lost {report.tokens_cut} tokens at their end; split them, load the model with a larger context, or "
+            f'say that it is meant with truncation="end"'
         )
 
 

@@ -1,7 +1,7 @@
 """A model folder on disk: what it says of itself (the contract) and the weights in it.
 
-Enters: a Hugging Face folder. Leaves: a `Contract`, and `EncoderWeights` for the engine. Knows nothing of where the folder
-came from (store) or of running it (model).
+Enters: a Hugging Face folder. Leaves: a `Contract`, and `EncoderWeights` for the engine. Knows nothing of where the
+folder came from (store) or of running it (model).
 """
 
 from crumb.checkpoint.contract import Contract

@@ -22,7 +22,8 @@ class Contract:
         name: what to call the model; not part of the fingerprint.
         folder: where it lies; neither shown by `as_dict` nor part of the fingerprint.
         weight_files, tokenizer_files: the files in `folder` whose bytes enter the fingerprint.
-        hidden, layers, heads, ffn, vocabulary, position_rows: the encoder's shape; `position_rows` as in the checkpoint.
+        hidden, layers, heads, ffn, vocabulary, position_rows: the encoder's shape; `position_rows` as in the
+            checkpoint.
         activation: "gelu" (exact) or "gelu_tanh".
         layer_norm_epsilon: LayerNorm's epsilon.
         dtype: of the stored weights, e.g. "float32"; the engine computes in float32.

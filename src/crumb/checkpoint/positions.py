@@ -1,8 +1,8 @@
 """Position rows beyond those that were trained.
 
-Enters: the checkpoint's table [rows, hidden] and the context wanted. Leaves: a table [context, hidden] whose first rows are
-the checkpoint's, bit for bit, so that short texts keep their vectors. Knows nothing of models. Without training, tiling
-measured best on long meetings (docs/log.md).
+Enters: the checkpoint's table [rows, hidden] and the context wanted. Leaves: a table [context, hidden] whose first rows
+are the checkpoint's, bit for bit, so that short texts keep their vectors. Knows nothing of models. Without training,
+tiling measured best on long meetings (docs/log.md).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def extend_positions(table: Floats, context: int, method: str) -> Floats:
     Args:
         table: float32 [rows, hidden].
         context: rows wanted.
-        method: "tile": row t is row t mod rows. "interpolate": the table stretched linearly over the context (LongEmbed,
-            arXiv 2404.12096). "hierarchical": a u[t div rows] + (1 - a) u[t mod rows], where u is chosen so that the
-            first rows come out as they are (Su 2020, as tried by LongEmbed).
+        method: "tile": row t is row t mod rows. "interpolate": the table stretched linearly over the context
+            (LongEmbed, arXiv 2404.12096). "hierarchical": a u[t div rows] + (1 - a) u[t mod rows], where u is chosen so
+            that the first rows come out as they are (Su 2020, as tried by LongEmbed).
 
     Raises:
         ValueError: the method is not one of these and rows are missing, or the hierarchy is too small for `context`.

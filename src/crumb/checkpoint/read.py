@@ -2,8 +2,8 @@
 
 Enters: a Hugging Face folder of the BERT family. Leaves: a `Contract`. Knows the files' formats, old and new; does not
 read tensors. Order of trust, most trusted first: modules.json and what it lists, 1_Pooling/config.json, Normalize, the
-prompts of config_sentence_transformers.json, sentence_bert_config.json, the tokenizer, config.json. What the engine cannot
-do is refused by name: a setting that were ignored would give wrong vectors without a word.
+prompts of config_sentence_transformers.json, sentence_bert_config.json, the tokenizer, config.json. What the engine
+cannot do is refused by name: a setting that were ignored would give wrong vectors without a word.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def read_contract(folder: Path, name: str | None = None) -> Contract:
     for key in sorted(set(sentence) & {"query_length", "document_length", "query_prefix", "document_prefix"}):
         raise CheckpointError(f"{folder}: sentence_bert_config.json sets {key!r}: a multi-vector model, not run yet")
     lowercase = bool(sentence.get("do_lower_case", False))
-    origins["lowercase"] = "sentence_bert_config.json" if "do_lower_case" in sentence else "default: the tokenizer decides"
+    origins["lowercase"] = (
+        "sentence_bert_config.json" if "do_lower_case" in sentence else "default: the tokenizer decides"
+    )
     origins["dtype"] = weight_files[0]
     origins["normalize"] = "modules.json" if (folder / "modules.json").is_file() else "default: no modules.json"
     origins["positions"] = "config.json"
@@ -89,7 +91,8 @@ def _load(folder: Path, name: str) -> dict[str, Any]:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise CheckpointError(
-            f"{folder} has no {name}: expected a Hugging Face model folder (config.json, tokenizer.json, model.safetensors)"
+            f"{folder} has no {name}: expected a Hugging Face model folder (config.json, tokenizer.json, "
+            "model.safetensors)"
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
@@ -157,7 +160,9 @@ def _shape(config: dict[str, Any], transformer: str, origins: dict[str, str]) ->
         "position_rows": whole("max_position_embeddings"),
     }
     if shape["hidden"] % shape["heads"]:
-        raise CheckpointError(f"{where}: hidden_size {shape['hidden']} is no multiple of {shape['heads']} attention heads")
+        raise CheckpointError(
+            f"{where}: hidden_size {shape['hidden']} is no multiple of {shape['heads']} attention heads"
+        )
     activation = config.get("hidden_act", "gelu")
     if activation not in _ACTIVATIONS:
         raise CheckpointError(f"{where}: hidden_act {activation!r}; crumb runs {', '.join(sorted(_ACTIVATIONS))}")
@@ -220,7 +225,9 @@ def _context(folder: Path, transformer: str, sentence: dict[str, Any], rows: int
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 3:
             raise CheckpointError(f"{folder}: {where} gives a longest input of {value!r} tokens; expected at least 3")
-        origins["context"] = where if value <= rows else f"config.json ({where} says {value}, but there are {rows} rows)"
+        origins["context"] = (
+            where if value <= rows else f"config.json ({where} says {value}, but there are {rows} rows)"
+        )
         return min(value, rows)
     raise CheckpointError(f"{folder}: no file gives the longest input")
 

@@ -40,7 +40,9 @@ def find_weights(folder: Path) -> tuple[str, ...]:
         if names:
             return tuple(names)
     pickles = sorted(path.name for path in folder.glob("*.bin"))
-    hint = f"; {pickles[0]} is a pickle, which crumb never opens: save the model again as safetensors" if pickles else ""
+    hint = (
+        f"; {pickles[0]} is a pickle, which crumb never opens: save the model again as safetensors" if pickles else ""
+    )
     raise CheckpointError(f"{folder} has no {_WEIGHTS}{hint}")
 
 
@@ -56,7 +58,7 @@ def stored_dtype(path: Path) -> str:
 
 
 def read_tensors(folder: Path, files: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
-    """Every tensor of `files` by name: float32 arrays mapped from disk, float16 and bfloat16 widened, integers as they are.
+    """Every tensor of `files` by name: float32 mapped from disk, float16 and bfloat16 widened, integers as bytes.
 
     Raises:
         CheckpointError: a file is damaged, a dtype unknown, or a name occurs twice.

@@ -1,7 +1,7 @@
 """From tensor names to the roles the engine knows.
 
-Enters: a contract. Leaves: `EncoderWeights`. Knows BERT's names, with or without the `bert.` prefix, old (gamma, beta) and
-new (weight, bias). A tensor it does not know is refused: a projection that were ignored would give other vectors.
+Enters: a contract. Leaves: `EncoderWeights`. Knows BERT's names, with or without the `bert.` prefix, old (gamma, beta)
+and new (weight, bias). A tensor it does not know is refused: a projection that were ignored would give other vectors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The `crumb` command: which subcommands there are, and what an error looks like to a person at a terminal.
 
-Enters: argv. Leaves: an exit code (0 done, 1 failed, 2 used wrongly, 130 interrupted). Each subcommand lives in a module
-of its own with `HELP`, `add_arguments(parser)` and `run(args) -> int`, imported only when it is the one that was asked for.
+Enters: argv. Leaves: an exit code (0 done, 1 failed, 2 used wrongly, 130 interrupted). Each subcommand lives in a
+module of its own with `HELP`, `add_arguments(parser)` and `run(args) -> int`, imported only when it is the one that was
+asked for.
 Data goes to stdout, progress and messages to stderr.
 """
 
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("crumb: interrupted", file=sys.stderr)
         return 130
     except (CrumbError, OSError, ValueError) as error:
-        # ValueError and OSError here come from what the user named (a file, a number); programming errors are other types.
+        # ValueError and OSError here come from what the user named (a file, a number); programming errors are other
+        # types.
         print(f"crumb {args.command}: {error}", file=sys.stderr)
         return 1
     return code

@@ -1,7 +1,7 @@
 """An encoder ready to run: packed weights behind `Engine.encode`.
 
-Enters: `EncoderWeights` (float32 arrays by role) and ragged batches of token ids. Leaves: pooled vectors or hidden rows,
-float32. Knows nothing of text, files, prompts or normalisation. The kernels are chosen at run time by the CPU;
+Enters: `EncoderWeights` (float32 arrays by role) and ragged batches of token ids. Leaves: pooled vectors or hidden
+rows, float32. Knows nothing of text, files, prompts or normalisation. The kernels are chosen at run time by the CPU;
 CRUMB_ISA names one instead.
 """
 

@@ -1,8 +1,8 @@
 """How many threads this process may use well.
 
-Enters: what the operating system says. Leaves: a number. Knows nothing of the engine. Encoding keeps a core's vector units
-busy, so a second hardware thread on the same core adds little: the default is physical cores, limited by the process's
-affinity mask and by cgroup CPU quotas (containers), as nproc and the kernel's documentation describe them.
+Enters: what the operating system says. Leaves: a number. Knows nothing of the engine. Encoding keeps a core's vector
+units busy, so a second hardware thread on the same core adds little: the default is physical cores, limited by the
+process's affinity mask and by cgroup CPU quotas (containers), as nproc and the kernel's documentation describe them.
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ def semantic_search(
     queries = np.atleast_2d(np.asarray(query_vectors, dtype=np.float32))
     corpus = np.asarray(corpus_vectors)
     if queries.ndim != 2 or corpus.ndim != 2 or queries.shape[1] != corpus.shape[1]:
-        raise ValueError(f"expected queries [n, d] and corpus [m, d], got {list(queries.shape)} and {list(corpus.shape)}")
+        raise ValueError(
+            f"expected queries [n, d] and corpus [m, d], got {list(queries.shape)} and {list(corpus.shape)}"
+        )
     for name, value in (("top_k", top_k), ("query_chunk", query_chunk), ("corpus_chunk", corpus_chunk)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value!r}")

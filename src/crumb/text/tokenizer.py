@@ -1,8 +1,9 @@
 """Text to token ids, whole: nothing is cut or padded here.
 
-Enters: Python strings, whatever is in them. Leaves: ids without special tokens, and which special tokens go around them.
-Knows nothing of contexts or models. The tokenizers library does the work; the truncation and padding that a tokenizer.json
-may carry are switched off, because they would be silent.
+Enters: Python strings, whatever is in them. Leaves: ids without special tokens, and which special tokens go around
+them.
+Knows nothing of contexts or models. The tokenizers library does the work; the truncation and padding that a
+tokenizer.json may carry are switched off, because they would be silent.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from tokenizers import Encoding
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from crumb.errors import CheckpointError
@@ -57,18 +59,14 @@ class Tokenizer:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token of `text` lies in it, as (first character, one past the last)."""
-        spans: list[tuple[int, int]] = self._backend.encode(self._clean(text), add_special_tokens=False).offsets
-        return spans
+        return self._backend.encode(self._clean(text), add_special_tokens=False).offsets
 
-    def _batch(self, texts: Sequence[str]) -> list[HuggingFaceTokenizer]:
-        encodings: list[HuggingFaceTokenizer] = self._backend.encode_batch_fast(
-            [self._clean(text) for text in texts], add_special_tokens=False
-        )
-        return encodings
+    def _batch(self, texts: Sequence[str]) -> list[Encoding]:
+        return self._backend.encode_batch_fast([self._clean(text) for text in texts], add_special_tokens=False)
 
     def _clean(self, text: str) -> str:
-        # A str may hold lone surrogates (broken JSON, odd file names), which have no UTF-8 form. U+FFFD stands for them, one
-        # for one, so that offsets stay true.
+        # A str may hold lone surrogates (broken JSON, odd file names), which have no UTF-8 form. U+FFFD stands for
+        # them, one for one, so that offsets stay true.
         if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
             text = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
         return text.lower() if self._lowercase else text
@@ -105,7 +103,9 @@ def _from_vocabulary(folder: Path) -> HuggingFaceTokenizer:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} has no tokenizer.json, and vocab.txt cannot be used: {error}") from None
     ids = {word: i for i, word in enumerate(words)}
-    unknown, first, last = (settings.get(f"{k}_token", d) for k, d in (("unk", "[UNK]"), ("cls", "[CLS]"), ("sep", "[SEP]")))
+    unknown, first, last = (
+        settings.get(f"{k}_token", d) for k, d in (("unk", "[UNK]"), ("cls", "[CLS]"), ("sep", "[SEP]"))
+    )
     for token in (unknown, first, last):
         if token not in ids:
             raise CheckpointError(f"{vocabulary} has no {token!r}")

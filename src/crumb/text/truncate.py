@@ -27,7 +27,13 @@ class Ragged:
 
 
 def fit(
-    texts: Sequence[Sequence[int]], *, context: int, side: Side, prefix: Sequence[int], suffix: Sequence[int], keep: int = 0
+    texts: Sequence[Sequence[int]],
+    *,
+    context: int,
+    side: Side,
+    prefix: Sequence[int],
+    suffix: Sequence[int],
+    keep: int = 0,
 ) -> Ragged:
     """Puts `prefix` and `suffix` around every text and cuts what does not fit `context` tokens.
 

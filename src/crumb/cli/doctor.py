@@ -1,0 +1,161 @@
+"""`crumb doctor`: this machine, the engine, the model, and a self-test of about a second.
+
+Enters: nothing but this machine. Leaves: a report on stdout; exit code 1 if the self-test fails. Never fetches
+anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crumb import __version__, store
+from crumb.catalog import DEFAULT
+from crumb.engine.cpu import cpu_name, instruction_sets
+from crumb.engine.encoder import Engine, kernels
+from crumb.engine.threads import available_cores, cgroup_cpus, default_threads
+from crumb.engine.weights import EncoderWeights, LayerWeights
+
+HELP = "This machine, the engine, the default model, and a self-test of about a second."
+_SELF_TEST_SECONDS = 0.7
+_TOLERANCE = 1e-4  # LayerNorm bounds the rows; float32 rounding over two layers stays far below
+_PASSAGE = (
+    "Small models that run where the data lies answer most questions of search, and they cost little to run. " * 10
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `crumb doctor`."""
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the report; 1 if the self-test found something wrong."""
+    report = {"machine": _machine(), "engine": _engine(), "model": _model(), "self_test": _self_test()}
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        for title, facts in report.items():
+            print(title.replace("_", "-"))
+            for key, value in facts.items():
+                shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+                print(f"  {key.replace('_', ' '):<18} {shown}")
+    return 0 if report["self_test"]["passed"] else 1
+
+
+def _machine() -> dict[str, Any]:
+    quota = cgroup_cpus(Path("/"))
+    return {
+        "cpu": cpu_name(),
+        "instruction_sets": instruction_sets(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "logical_cpus": os.cpu_count(),
+        "physical_cores": available_cores(),
+        "cgroup_cpus": "no limit" if quota is None else quota,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "tokenizers", "safetensors", "tqdm", "platformdirs")},
+    }
+
+
+def _engine() -> dict[str, Any]:
+    found = kernels()
+    wish = os.environ.get("CRUMB_ISA", "")
+    return {
+        "crumb": __version__,
+        "kernels_built": [name for name, _ in found],
+        "kernels_that_run": [name for name, runs in found if runs],
+        "kernels_in_use": wish or next(name for name, runs in found if runs),
+        "chosen_by": "CRUMB_ISA" if wish else "the first of those that run",
+        "precision": "float32",
+        "threads": default_threads(),
+    }
+
+
+def _model() -> dict[str, Any]:
+    folder = store.locate(DEFAULT)
+    facts: dict[str, Any] = {"name": DEFAULT, "home": str(store.home())}
+    if folder is None:
+        return {**facts, "folder": f"not on this machine: crumb pull {DEFAULT}"}
+    from crumb.checkpoint import read_contract
+
+    contract = read_contract(folder)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {
+        **facts,
+        "folder": str(folder),
+        "megabytes": round(size / 1e6, 1),
+        "dimensions": contract.dimensions,
+        "layers": contract.layers,
+        "context": contract.context,
+        "fingerprint": contract.fingerprint,
+    }
+
+
+def _self_test() -> dict[str, Any]:
+    """Every kernel against the portable one on a small encoder; then the model, if it is here: its bits, its pace."""
+    weights = _small_encoder()
+    generator = np.random.default_rng(0)
+    lengths = [1, 7, 40, 130]
+    ids = generator.integers(0, 50, sum(lengths)).astype(np.int32)
+    offsets = np.cumsum([0, *lengths]).astype(np.int64)
+    expected = Engine(weights, isa="portable").encode(ids, offsets)
+    facts: dict[str, Any] = {}
+    passed = True
+    for name, runs in kernels():
+        if runs:
+            difference = float(np.abs(Engine(weights, isa=name).encode(ids, offsets) - expected).max())
+            facts[f"{name}_difference"] = f"{difference:.1e}"
+            passed = passed and difference <= _TOLERANCE
+    if store.locate(DEFAULT) is not None:
+        from crumb.model import load
+
+        model = load(DEFAULT)
+        texts = [_PASSAGE] * 8
+        alone = model.encode(_PASSAGE)
+        tokens = 0
+        started = time.perf_counter()
+        while (seconds := time.perf_counter() - started) < _SELF_TEST_SECONDS:
+            vectors, report = model.encode(texts, return_report=True)
+            tokens += report.tokens
+            passed = passed and all(vector.tobytes() == alone.tobytes() for vector in vectors)
+        facts["tokens_per_second"] = round(tokens / seconds)
+    return {"passed": passed, **facts}
+
+
+def _small_encoder() -> EncoderWeights:
+    generator = np.random.default_rng(1)
+
+    def floats(*shape: int) -> Any:
+        return (generator.normal(size=shape) * 0.2).astype(np.float32)
+
+    h, f = 48, 100
+    layers = tuple(
+        LayerWeights(
+            *(floats(h, h), floats(h)) * 3,
+            *(floats(h, h), floats(h)),
+            *(1 + floats(h), floats(h)),
+            *(floats(f, h), floats(f)),
+            *(floats(h, f), floats(h)),
+            *(1 + floats(h), floats(h)),
+        )
+        for _ in range(2)
+    )
+    return EncoderWeights(
+        word=floats(50, h),
+        position=floats(130, h),
+        token_type=floats(2, h),
+        embedding_norm=1 + floats(h),
+        embedding_norm_bias=floats(h),
+        layers=layers,
+        heads=4,
+        activation="gelu",
+        epsilon=1e-12,
+    )
