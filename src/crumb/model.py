@@ -6,15 +6,15 @@ Knows the order of things (prompt, tokens, context, layers, pooling, dimensions,
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NoReturn, get_args, overload
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from crumb import store
 from crumb.checkpoint import Contract, read_contract
@@ -25,6 +25,9 @@ from crumb.errors import CheckpointError, TruncationError, TruncationWarning
 from crumb.text.tokenizer import Tokenizer
 from crumb.text.truncate import Ragged, fit
 from crumb.vectors.normalize import Floats, cut, normalize
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Positions = Literal["tile", "interpolate", "hierarchical"]
 Truncation = Literal["warn", "error", "start", "end"]
@@ -335,12 +338,28 @@ def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
         yield window
 
 
-def _bar(texts: object, progress: bool | None) -> tqdm[NoReturn]:
+class _NoBar:
+    """Stands where a bar would, and costs nothing."""
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def update(self, count: int) -> None:
+        """Ignores the count."""
+
+
+def _bar(texts: object, progress: bool | None) -> tqdm[NoReturn] | _NoBar:
     """A bar on stderr: always, never, or (None) at a terminal once the work has lasted a second."""
+    if not (sys.stderr.isatty() if progress is None else progress):
+        return _NoBar()
+    from tqdm import tqdm
+
     return tqdm(
         total=len(texts) if isinstance(texts, Sequence) and not isinstance(texts, str) else None,
         unit=" texts",
         desc="encoding",
-        disable=None if progress is None else not progress,
         delay=1.0 if progress is None else 0.0,
     )

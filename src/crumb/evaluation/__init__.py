@@ -1,0 +1,1 @@
+"""Measuring a model: retrieval sets and metrics. Stands on the model, and nothing stands on it."""
