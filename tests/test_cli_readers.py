@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from crumb.cli.readers import InputError, Reader, windows
 
-# Any text that has a UTF-8 form.
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+# Any text that has a UTF-8 form; every other one made of what the formats themselves are made of.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.text(st.sampled_from('a ,"\t\r\n\ufeff\u2028{'))
 # What one line may hold: anything but a line feed, and no carriage return at the end, where it belongs to the line end.
 LINES = TEXTS.map(lambda text: text.replace("\n", " ").rstrip("\r"))
 

@@ -224,7 +224,7 @@ class Model:
             ValueError: an argument is out of range or unknown.
             TruncationError: with truncation="error", naming the first text that is too long.
         """
-        prefix = self._prompt(prompt, prompt_name)
+        prefix = self.resolve_prompt(prompt, prompt_name)
         if truncation not in get_args(Truncation):
             raise ValueError(f"unknown truncation {truncation!r}; choose {', '.join(map(repr, get_args(Truncation)))}")
         if layers is not None and (isinstance(layers, bool) or not 1 <= layers <= self.contract.layers):
@@ -258,7 +258,13 @@ class Model:
         result = vectors[0] if single else vectors
         return (result, report) if return_report else result
 
-    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+    def resolve_prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        """The text that goes before every text: `prompt`, or `prompt_name`'s, or the contract's default, or "".
+
+        Raises:
+            TypeError: `prompt` is not a str.
+            ValueError: both are given, or the model has no prompt of that name.
+        """
         if prompt is not None:
             if prompt_name is not None:
                 raise ValueError(f"give prompt or prompt_name, not both (got {prompt!r} and {prompt_name!r})")

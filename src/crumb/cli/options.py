@@ -1,0 +1,77 @@
+"""The options that several commands share: which model, how it reads long texts, how many threads.
+
+Enters: an `argparse` parser, later the parsed arguments. Leaves: a loaded `Model`, and the warning about cut texts in
+the command line's words. Knows nothing of what is done with the vectors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crumb.model import EncodeReport, Model
+
+# crumb.checkpoint.positions.METHODS, without loading numpy to say `--help`
+POSITIONS = ("tile", "interpolate", "hierarchical")
+
+
+def positive_int(word: str) -> int:
+    """An `argparse` type: a whole number of at least 1. Anything else is wrong use (exit code 2)."""
+    try:
+        number = int(word)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number of at least 1")
+    return number
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model`, `--context`, `--positions` and `--threads`, for `load_model` to read."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a name from `crumb models`, a folder or a Hub id (default: all-MiniLM-L6-v2)",
+    )
+    group.add_argument(
+        "--context", type=positive_int, metavar="N", help="tokens of a text that are read (default: the model's own)"
+    )
+    group.add_argument(
+        "--positions", choices=POSITIONS, help="how to go past the positions that the model was trained with"
+    )
+    group.add_argument(
+        "--threads", type=positive_int, metavar="N", help="threads of the engine (default: as the machine allows)"
+    )
+
+
+def add_prompt_arguments(parser: argparse._ActionsContainer) -> None:
+    """Adds `--prompt` and `--prompt-name`, of which at most one may be given."""
+    prompts = parser.add_mutually_exclusive_group()
+    prompts.add_argument("--prompt", metavar="TEXT", help="put before every text")
+    prompts.add_argument("--prompt-name", metavar="NAME", help="the prompt that the model knows under this name")
+
+
+def load_model(args: argparse.Namespace) -> Model:
+    """The model that the arguments of `add_model_arguments` ask for.
+
+    Raises:
+        CrumbError: the model is unknown, unreadable or not on this machine and cannot be fetched.
+    """
+    # Here and not above: `crumb embed --help` must not load numpy and the engine.
+    from crumb.model import load
+
+    return load(args.model, context=args.context, positions=args.positions, threads=args.threads)
+
+
+def warn_truncated(model: Model, report: EncodeReport) -> None:
+    """One line on stderr if texts were cut at their end; nothing otherwise."""
+    if report.truncated_texts:
+        print(
+            f"crumb: warning: {report.truncated_texts} of {report.texts} texts were longer than the context of "
+            f"{model.context} tokens and lost {report.tokens_cut} tokens at their end; split them, or ask for more "
+            "with --context",
+            file=sys.stderr,
+        )
