@@ -28,12 +28,18 @@ void require_shape(const char* what, std::size_t got, int expected) {
   }
 }
 
+Precision precision_from_name(const std::string& name) {
+  if (name == "float32") return Precision::float32;
+  if (name == "bf16") return Precision::bf16;
+  throw std::invalid_argument("unknown precision '" + name + "'; known: float32, bf16");
+}
+
 // One encoder and the Python arrays whose memory it reads in place.
 class NativeEncoder {
  public:
-  NativeEncoder(const std::string& isa, Shape shape, Floats2 word, Floats2 position, Floats2 type, Floats1 gamma,
+  NativeEncoder(const std::string& isa, const std::string& precision, Shape shape, Floats2 word, Floats2 position, Floats2 type, Floats1 gamma,
                 Floats1 beta, const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers)
-      : word_(word), position_(position), encoder_(make(isa, shape, word, position, type, gamma, beta, layers)) {}
+      : word_(word), position_(position), encoder_(make(isa, precision, shape, word, position, type, gamma, beta, layers)) {}
 
   NativeEncoder(const NativeEncoder&) = delete;
 
@@ -58,7 +64,7 @@ class NativeEncoder {
     return static_cast<const float*>(array.data());
   }
 
-  static Encoder make(const std::string& isa, Shape shape, const Floats2& word, const Floats2& position, const Floats2& type,
+  static Encoder make(const std::string& isa, const std::string& precision, Shape shape, const Floats2& word, const Floats2& position, const Floats2& type,
                       const Floats1& gamma, const Floats1& beta,
                       const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers) {
     if (shape.hidden < 1 || shape.heads < 1 || shape.ffn < 1 || shape.hidden % shape.heads != 0) {
@@ -104,9 +110,9 @@ class NativeEncoder {
       view.ffn_beta = vector_of(arrays[at++], "FFN LayerNorm bias", shape.hidden);
       views.push_back(view);
     }
-    const Kernels& kernels = select_kernels(isa.c_str());
+    const Kernels& kernels = select_kernels(isa.c_str(), precision_from_name(precision));
     const nb::gil_scoped_release release;
-    return Encoder(kernels, Weights(shape, tables, views, kernels.panel));
+    return Encoder(kernels, Weights(shape, tables, views, kernels));
   }
 
   Floats2 word_;
@@ -177,7 +183,7 @@ NB_MODULE(_native, m) {
   nb::class_<NativeEncoder>(m, "Encoder")
       .def(
           "__init__",
-          [](NativeEncoder* self, const std::string& isa, int hidden, int heads, int ffn, const std::string& activation,
+          [](NativeEncoder* self, const std::string& isa, const std::string& precision, int hidden, int heads, int ffn, const std::string& activation,
              float epsilon, Floats2 word, Floats2 position, Floats2 type, Floats1 gamma, Floats1 beta,
              const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers) {
             Shape shape;
@@ -192,12 +198,14 @@ NB_MODULE(_native, m) {
             } else {
               throw std::invalid_argument("unknown activation '" + activation + "'; known: gelu, gelu_tanh");
             }
-            new (self) NativeEncoder(isa, shape, word, position, type, gamma, beta, layers);
+            new (self) NativeEncoder(isa, precision, shape, word, position, type, gamma, beta, layers);
           },
-          nb::kw_only(), nb::arg("isa"), nb::arg("hidden"), nb::arg("heads"), nb::arg("ffn"), nb::arg("activation"),
+          nb::kw_only(), nb::arg("isa"), nb::arg("precision"), nb::arg("hidden"), nb::arg("heads"), nb::arg("ffn"), nb::arg("activation"),
           nb::arg("epsilon"), nb::arg("word"), nb::arg("position"), nb::arg("type"), nb::arg("gamma"), nb::arg("beta"),
           nb::arg("layers"))
       .def_prop_ro("isa", [](const NativeEncoder& self) { return std::string(self.encoder().kernels().name); })
+      .def_prop_ro("precision",
+                   [](const NativeEncoder& self) { return std::string(precision_name(self.encoder().kernels().precision)); })
       .def_prop_ro("packed_bytes", [](const NativeEncoder& self) { return self.encoder().weights().bytes(); })
       .def("encode", &encode, nb::arg("ids"), nb::arg("offsets"), nb::arg("poolings"), nb::arg("first_pooled").none(),
            nb::arg("layers"), nb::arg("threads"), nb::arg("out"))
@@ -207,10 +215,10 @@ NB_MODULE(_native, m) {
   m.def("kernels", [] {
     nb::list result;
     for (const Kernels* const* at = all_kernels(); *at != nullptr; ++at) {
-      result.append(nb::make_tuple((*at)->name, (*at)->supported()));
+      result.append(nb::make_tuple((*at)->name, precision_name((*at)->precision), (*at)->supported()));
     }
     return result;
-  }, "Every kernel table that was built, best first, as (name, whether this CPU runs it).");
+  }, "Every kernel table that was built, best first, as (name, precision, whether this CPU runs it).");
 
   m.def("normalize_rows", [](const Floats2& x, const FloatsOut& out) {
     require_shape("out rows", out.shape(0), static_cast<int>(x.shape(0)));

@@ -16,12 +16,14 @@ int round_up(int a, int b) { return ceil_div(a, b) * b; }
 
 }  // namespace
 
-void Rows::reserve(int rows, int hidden) {
+void Rows::reserve(int rows, int hidden, int element) {
   if (rows <= capacity) return;
   const std::size_t cells = static_cast<std::size_t>(rows) * static_cast<std::size_t>(hidden);
   x = make_buffer<float>(cells);
-  qkv = make_buffer<float>(3 * cells);
-  context = make_buffer<float>(cells);
+  const std::size_t bytes = cells * static_cast<std::size_t>(element);
+  if (element != sizeof(float)) input = make_buffer<std::byte>(bytes);
+  qkv = make_buffer<std::byte>(3 * bytes);
+  context = make_buffer<std::byte>(bytes);
   positions.resize(static_cast<std::size_t>(rows));
   capacity = rows;
 }
@@ -33,7 +35,7 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
   const Shape& shape = weights_.shape();
   const int workers = static_cast<int>(benches.size());
   const int largest = round_up(kBlockRows, kernels_.row_tile);
-  rows_.reserve(group.rows, shape.hidden);
+  rows_.reserve(group.rows, shape.hidden, kernels_.element);
 
   // Alone, blocks are as large as the cache likes; a team gets at least two a worker, in whole tiles.
   block_ = largest;
@@ -55,7 +57,8 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
   }
   for (Bench& bench : benches_) {
     if (bench.ffn == nullptr) {
-      bench.ffn = make_buffer<float>(static_cast<std::size_t>(largest) * static_cast<std::size_t>(shape.ffn));
+      bench.ffn = make_buffer<std::byte>(static_cast<std::size_t>(largest) * static_cast<std::size_t>(shape.ffn) *
+                                         static_cast<std::size_t>(kernels_.element));
     }
     if (bench.attention_floats < floats) {
       bench.attention = make_buffer<float>(floats);
@@ -107,13 +110,14 @@ void Forward::embed(int block) {
     while (base + r >= batch_.offsets[text + 1]) ++text;
     rows_.positions[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(base + r - batch_.offsets[text]);
   }
-  kernels_.embed(weights_.embeddings(), batch_.ids + base + begin, rows_.positions.data() + begin, rows, x(begin));
+  kernels_.embed(weights_.embeddings(), batch_.ids + base + begin, rows_.positions.data() + begin, rows, x(begin),
+                 input(begin));
 }
 
 void Forward::project(const PackedLayer& layer, int block) {
   const int hidden = weights_.shape().hidden;
   const int begin = block * block_;
-  kernels_.linear(layer.qkv, x(begin), hidden, rows_in(block), qkv(begin), 3 * hidden);
+  kernels_.linear(layer.qkv, input(begin), hidden, rows_in(block), at(rows_.qkv, 3, begin), 3 * hidden);
 }
 
 void Forward::attend(const Job& job, int worker) {
@@ -121,10 +125,10 @@ void Forward::attend(const Job& job, int worker) {
   const int head_size = shape.hidden / shape.heads;
   AttentionJob task;
   task.stride = 3 * shape.hidden;
-  task.query = qkv(job.row) + job.head * head_size;
-  task.key = task.query + shape.hidden;
-  task.value = task.key + shape.hidden;
-  task.out = context(job.row) + job.head * head_size;
+  task.query = at(rows_.qkv, 3, job.row, job.head * head_size);
+  task.key = at(rows_.qkv, 3, job.row, shape.hidden + job.head * head_size);
+  task.value = at(rows_.qkv, 3, job.row, 2 * shape.hidden + job.head * head_size);
+  task.out = at(rows_.context, 1, job.row, job.head * head_size);
   task.out_stride = shape.hidden;
   task.length = job.length;
   task.query_begin = job.begin;
@@ -140,10 +144,11 @@ void Forward::finish(const PackedLayer& layer, int block, int worker) {
   const Shape& shape = weights_.shape();
   const int begin = block * block_;
   const int rows = rows_in(block);
-  float* ffn = benches_[static_cast<std::size_t>(worker)].ffn.get();
-  kernels_.linear_residual_norm(layer.output, context(begin), shape.hidden, rows, x(begin), layer.attention_norm);
-  kernels_.linear_activation(layer.up, x(begin), shape.hidden, rows, ffn, shape.ffn, shape.activation);
-  kernels_.linear_residual_norm(layer.down, ffn, shape.ffn, rows, x(begin), layer.ffn_norm);
+  std::byte* ffn = benches_[static_cast<std::size_t>(worker)].ffn.get();
+  kernels_.linear_residual_norm(layer.output, at(rows_.context, 1, begin), shape.hidden, rows, x(begin), input(begin),
+                                layer.attention_norm);
+  kernels_.linear_activation(layer.up, input(begin), shape.hidden, rows, ffn, shape.ffn, shape.activation);
+  kernels_.linear_residual_norm(layer.down, ffn, shape.ffn, rows, x(begin), input(begin), layer.ffn_norm);
 }
 
 }  // namespace crumb

@@ -35,15 +35,17 @@ struct Group {
 // What a group keeps from step to step; grows, never shrinks, so that the next group of a worker finds it ready.
 struct Rows {
   int capacity = 0;
-  Buffer<float> x, qkv, context;  // [rows][hidden], [rows][3 * hidden], [rows][hidden]
+  Buffer<float> x;                         // [rows][hidden], the residual stream
+  Buffer<std::byte> input, qkv, context;   // elements [rows][hidden], [rows][3 * hidden], [rows][hidden]
   std::vector<std::int32_t> positions;
 
-  void reserve(int rows, int hidden);
+  void reserve(int rows, int hidden, int element);
 };
 
 // What one worker needs inside a task.
 struct Bench {
-  Buffer<float> ffn, attention;
+  Buffer<std::byte> ffn;  // elements [block][ffn]
+  Buffer<float> attention;
   std::size_t attention_floats = 0;
 };
 
@@ -74,8 +76,12 @@ class Forward {
 
   int row_of(std::size_t text) const { return static_cast<int>(batch_.offsets[text] - batch_.offsets[group_.first]); }
   float* x(int row) const { return rows_.x.get() + static_cast<std::ptrdiff_t>(row) * weights_.shape().hidden; }
-  float* qkv(int row) const { return rows_.qkv.get() + static_cast<std::ptrdiff_t>(row) * 3 * weights_.shape().hidden; }
-  float* context(int row) const { return rows_.context.get() + static_cast<std::ptrdiff_t>(row) * weights_.shape().hidden; }
+  // The element at `column` of `row`, rows being `width` times hidden elements wide
+  std::byte* at(const Buffer<std::byte>& buffer, int width, int row, int column = 0) const {
+    const auto index = static_cast<std::ptrdiff_t>(row) * width * weights_.shape().hidden + column;
+    return buffer.get() + index * kernels_.element;
+  }
+  void* input(int row) const { return rows_.input == nullptr ? static_cast<void*>(x(row)) : at(rows_.input, 1, row); }
   int rows_in(int block) const;
 
   void embed(int block);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
+#include <string>
 
 namespace crumb {
 
@@ -17,17 +19,23 @@ void require_finite(const float* values, std::size_t count) {
 
 }  // namespace
 
-Weights::Weights(const Shape& shape, const EmbeddingTables& embeddings, const std::vector<LayerView>& layers, int panel)
+Weights::Weights(const Shape& shape, const EmbeddingTables& embeddings, const std::vector<LayerView>& layers,
+                 const Kernels& kernels)
     : shape_(shape), embeddings_(embeddings) {
   const int hidden = shape.hidden;
+  if (hidden % kernels.depth != 0 || shape.ffn % kernels.depth != 0 || (hidden / shape.heads) % kernels.depth != 0) {
+    throw std::invalid_argument("the kernels '" + std::string(kernels.name) + "' need hidden, FFN and head sizes that are " +
+                                "multiples of " + std::to_string(kernels.depth) + ", got " + std::to_string(hidden) + ", " +
+                                std::to_string(shape.ffn) + " and " + std::to_string(hidden / shape.heads));
+  }
   embeddings_.type = keep(embeddings.type, hidden);
   embeddings_.norm = {keep(embeddings.norm.gamma, hidden), keep(embeddings.norm.beta, hidden), shape.epsilon};
   for (const LayerView& from : layers) {
     PackedLayer to;
-    to.qkv = pack({from.query, from.key, from.value}, hidden, hidden, panel);
-    to.output = pack({from.output}, hidden, hidden, panel);
-    to.up = pack({from.up}, shape.ffn, hidden, panel);
-    to.down = pack({from.down}, hidden, shape.ffn, panel);
+    to.qkv = pack({from.query, from.key, from.value}, hidden, hidden, kernels);
+    to.output = pack({from.output}, hidden, hidden, kernels);
+    to.up = pack({from.up}, shape.ffn, hidden, kernels);
+    to.down = pack({from.down}, hidden, shape.ffn, kernels);
     to.attention_norm = {keep(from.attention_gamma, hidden), keep(from.attention_beta, hidden), shape.epsilon};
     to.ffn_norm = {keep(from.ffn_gamma, hidden), keep(from.ffn_beta, hidden), shape.epsilon};
     layers_.push_back(to);
@@ -36,40 +44,47 @@ Weights::Weights(const Shape& shape, const EmbeddingTables& embeddings, const st
 
 const float* Weights::keep(const float* values, int count) {
   require_finite(values, static_cast<std::size_t>(count));
-  Buffer<float> copy = make_buffer<float>(static_cast<std::size_t>(count));
-  std::copy_n(values, count, copy.get());
-  bytes_ += static_cast<std::size_t>(count) * sizeof(float);
-  memory_.push_back(std::move(copy));
-  return memory_.back().get();
+  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+  memory_.push_back(make_buffer<std::byte>(bytes));
+  std::memcpy(memory_.back().get(), values, bytes);
+  bytes_ += bytes;
+  return reinterpret_cast<const float*>(memory_.back().get());
 }
 
-PackedLinear Weights::pack(const std::vector<DenseView>& stacked, int out_each, int in, int panel) {
+PackedLinear Weights::pack(const std::vector<DenseView>& stacked, int out_each, int in, const Kernels& kernels) {
+  const int panel = kernels.panel;
+  const int depth = kernels.depth;
   const int out = out_each * static_cast<int>(stacked.size());
-  const std::size_t padded = static_cast<std::size_t>((out + panel - 1) / panel * panel);
-  const std::size_t matrix = padded * static_cast<std::size_t>(in);
-  Buffer<float> memory = make_buffer<float>(matrix + padded);
-  std::fill_n(memory.get() + matrix, padded, 0.0F);
-  float* bias = memory.get() + matrix;
+  const auto padded = static_cast<std::size_t>((out + panel - 1) / panel * panel);
+  const std::size_t cells = padded * static_cast<std::size_t>(in);
+  const std::size_t matrix = (cells * static_cast<std::size_t>(kernels.element) + 63) / 64 * 64;
+  memory_.push_back(make_buffer<std::byte>(matrix + padded * sizeof(float)));
+  std::byte* memory = memory_.back().get();
+  auto* bias = reinterpret_cast<float*>(memory + matrix);
+  std::fill_n(bias, padded, 0.0F);
 
-  for (std::size_t column = 0; column < padded; column += static_cast<std::size_t>(panel)) {
-    float* to = memory.get() + column * static_cast<std::size_t>(in);
-    for (int c = 0; c < panel; ++c) {
-      const int output = static_cast<int>(column) + c;
-      if (output >= out) {
-        for (int i = 0; i < in; ++i) to[static_cast<std::ptrdiff_t>(i) * panel + c] = 0.0F;
-        continue;
+  // One panel at a time in float32, then as elements: [in / depth][panel][depth]
+  const std::size_t panel_cells = static_cast<std::size_t>(panel) * static_cast<std::size_t>(in);
+  Buffer<float> staged = make_buffer<float>(panel_cells);
+  for (int column = 0; column < static_cast<int>(padded); column += panel) {
+    std::fill_n(staged.get(), panel_cells, 0.0F);
+    for (int c = 0; c < panel && column + c < out; ++c) {
+      const DenseView& from = stacked[static_cast<std::size_t>((column + c) / out_each)];
+      const int output = (column + c) % out_each;
+      const float* row = from.weight + static_cast<std::ptrdiff_t>(output) * in;
+      for (int i = 0; i < in; ++i) {
+        staged[static_cast<std::size_t>((i / depth * panel + c) * depth + i % depth)] = row[i];
       }
-      const DenseView& from = stacked[static_cast<std::size_t>(output / out_each)];
-      const float* row = from.weight + static_cast<std::ptrdiff_t>(output % out_each) * in;
-      for (int i = 0; i < in; ++i) to[static_cast<std::ptrdiff_t>(i) * panel + c] = row[i];
-      bias[output] = from.bias[output % out_each];
+      bias[column + c] = from.bias[output];
     }
+    require_finite(staged.get(), panel_cells);
+    kernels.convert(staged.get(), panel_cells,
+                    memory + static_cast<std::size_t>(column) * static_cast<std::size_t>(in) *
+                                 static_cast<std::size_t>(kernels.element));
   }
-  require_finite(memory.get(), matrix + padded);
-  bytes_ += (matrix + padded) * sizeof(float);
-  const PackedLinear packed{memory.get(), bias, in, out};
-  memory_.push_back(std::move(memory));
-  return packed;
+  require_finite(bias, padded);
+  bytes_ += matrix + padded * sizeof(float);
+  return {memory, bias, in, out};
 }
 
 }  // namespace crumb

@@ -43,8 +43,9 @@ struct PackedLayer {
 
 class Weights {
  public:
-  // Throws std::invalid_argument if a weight is not finite.
-  Weights(const Shape& shape, const EmbeddingTables& embeddings, const std::vector<LayerView>& layers, int panel);
+  // Throws std::invalid_argument if a weight is not finite, or if the kernels cannot run the shape.
+  Weights(const Shape& shape, const EmbeddingTables& embeddings, const std::vector<LayerView>& layers,
+          const Kernels& kernels);
   Weights(Weights&&) = default;
   Weights(const Weights&) = delete;
 
@@ -55,13 +56,13 @@ class Weights {
 
  private:
   // Packs matrices stacked one on the other: their outputs become neighbours, so one pass over the rows makes them all.
-  PackedLinear pack(const std::vector<DenseView>& stacked, int out_each, int in, int panel);
+  PackedLinear pack(const std::vector<DenseView>& stacked, int out_each, int in, const Kernels& kernels);
   const float* keep(const float* values, int count);
 
   Shape shape_;
   EmbeddingTables embeddings_;
   std::vector<PackedLayer> layers_;
-  std::vector<Buffer<float>> memory_;
+  std::vector<Buffer<std::byte>> memory_;
   std::size_t bytes_ = 0;
 };
 

@@ -18,7 +18,9 @@ from crumb import store
 from crumb.engine.encoder import kernels
 
 DATA = Path(__file__).parent / "data"
-KERNELS = [name for name, runs in kernels() if runs]
+# every kernel table this machine runs, by name, and those that compute in float32
+PRECISIONS = {kernel.name: kernel.precision for kernel in kernels() if kernel.runs}
+FLOAT32 = [name for name, precision in PRECISIONS.items() if precision == "float32"]
 
 
 @pytest.fixture(scope="session")

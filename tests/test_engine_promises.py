@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import KERNELS
+from conftest import FLOAT32, PRECISIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engine_parity import random_bert, to_engine
@@ -32,7 +32,7 @@ def ragged(texts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return ids.astype(np.int32), np.cumsum([0, *map(len, texts)]).astype(np.int64)
 
 
-@pytest.mark.parametrize("isa", KERNELS)
+@pytest.mark.parametrize("isa", PRECISIONS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_bits_depend_on_the_text_alone(isa: str, data: st.DataObject) -> None:
@@ -47,17 +47,17 @@ def test_bits_depend_on_the_text_alone(isa: str, data: st.DataObject) -> None:
     assert together.tobytes() == alone[order].tobytes()
 
 
-@pytest.mark.parametrize("isa", KERNELS)
+@pytest.mark.parametrize("isa", PRECISIONS)
 def test_bits_of_long_texts(isa: str, texts: list[str]) -> None:
     """Texts of more than 1,024 tokens are shared by all threads: another path, the same bits."""
-    model = crumb.load(context=4096, positions="tile", isa=isa)
+    model = crumb.load(context=4096, positions="tile", isa=isa, precision=PRECISIONS[isa])  # type: ignore[arg-type]
     some = [texts[0], texts[-1], texts[50], texts[-4], texts[-7], "short"]
     alone = np.stack([model.encode(text, threads=1) for text in some])
     assert model.encode(some, threads=2).tobytes() == alone.tobytes()
     assert model.encode(some[::-1], threads=3)[::-1].tobytes() == alone.tobytes()
 
 
-@pytest.mark.parametrize("isa", KERNELS)
+@pytest.mark.parametrize("isa", PRECISIONS)
 def test_many_python_threads(isa: str) -> None:
     engine = small(isa)
     generator = np.random.default_rng(5)
@@ -102,17 +102,17 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def test_kernels_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch, model: crumb.Model) -> None:
-    assert KERNELS[-1] == "portable"
-    assert model.engine.isa == os.environ.get("CRUMB_ISA", KERNELS[0])
+    assert FLOAT32[-1] == "portable"
+    assert model.engine.isa == os.environ.get("CRUMB_ISA", FLOAT32[0])
     monkeypatch.setenv("CRUMB_ISA", "portable")
     assert to_engine(random_bert(SHAPE), None).isa == "portable"  # type: ignore[arg-type]  # None means: by environment
     monkeypatch.setenv("CRUMB_ISA", "avx9000")
-    with pytest.raises(ValueError, match=r"unknown kernels 'avx9000'; this CPU runs: .*portable"):
+    with pytest.raises(ValueError, match=r"unknown kernels 'avx9000'; in float32 this CPU runs: .*portable"):
         to_engine(random_bert(SHAPE), None)  # type: ignore[arg-type]  # as above
 
 
 def test_kernels_of_another_cpu_are_refused() -> None:
-    missing = [name for name, runs in kernels() if not runs]
+    missing = [kernel.name for kernel in kernels() if not kernel.runs]
     if not missing:
         pytest.skip("this CPU runs every kernel that was built")
     with pytest.raises(ValueError, match="need instructions that this CPU does not have"):

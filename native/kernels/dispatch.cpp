@@ -10,6 +10,9 @@ namespace crumb {
 namespace avx512 {
 extern const Kernels kernels;
 }
+namespace avx512_bf16 {
+extern const Kernels kernels;
+}
 namespace avx2 {
 extern const Kernels kernels;
 }
@@ -26,7 +29,7 @@ extern const Kernels kernels;
 const Kernels* const* all_kernels() {
   static const Kernels* const list[] = {
 #if defined(CRUMB_X86)
-      &avx512::kernels, &avx2::kernels,
+      &avx512_bf16::kernels, &avx512::kernels, &avx2::kernels,
 #endif
 #if defined(CRUMB_ARM64)
       &neon::kernels,
@@ -35,18 +38,31 @@ const Kernels* const* all_kernels() {
   return list;
 }
 
-const Kernels& select_kernels(const char* name) {
+const char* precision_name(Precision precision) { return precision == Precision::bf16 ? "bf16" : "float32"; }
+
+const Kernels& select_kernels(const char* name, Precision precision) {
   const std::string wanted = name == nullptr ? "" : name;
   std::string runnable;
   for (const Kernels* const* at = all_kernels(); *at != nullptr; ++at) {
     const bool runs = (*at)->supported();
-    if (runs && (wanted.empty() || wanted == (*at)->name)) return **at;
-    if (!runs && wanted == (*at)->name) {
-      throw std::invalid_argument("the kernels '" + wanted + "' need instructions that this CPU does not have");
+    if (wanted == (*at)->name) {
+      if (!runs) {
+        throw std::invalid_argument("the kernels '" + wanted + "' need instructions that this CPU does not have");
+      }
+      if ((*at)->precision != precision) {
+        throw std::invalid_argument("the kernels '" + wanted + "' compute in " + precision_name((*at)->precision) + ", not " +
+                                    precision_name(precision));
+      }
     }
-    if (runs) runnable += (runnable.empty() ? "" : ", ") + std::string((*at)->name);
+    if (!runs || (*at)->precision != precision) continue;
+    if (wanted.empty() || wanted == (*at)->name) return **at;
+    runnable += (runnable.empty() ? "" : ", ") + std::string((*at)->name);
   }
-  throw std::invalid_argument("unknown kernels '" + wanted + "'; this CPU runs: " + runnable);
+  const std::string known = runnable.empty() ? "none" : runnable;
+  if (wanted.empty()) {
+    throw std::invalid_argument(std::string("this CPU has no kernels for precision '") + precision_name(precision) + "'");
+  }
+  throw std::invalid_argument("unknown kernels '" + wanted + "'; in " + precision_name(precision) + " this CPU runs: " + known);
 }
 
 }  // namespace crumb

@@ -12,11 +12,15 @@ namespace crumb {
 
 enum class Activation : int { gelu = 0, gelu_tanh = 1 };
 
-// One linear layer y = x W^T + b in the kernel's own layout: panels of `panel` output columns, each [in][panel], the last
-// one padded with zeros, so that a panel is read front to back once per tile of rows.
+// What is multiplied: float32 by float32, or bfloat16 pairs summed in float32. Sums, residuals, LayerNorm and softmax are
+// float32 in either case.
+enum class Precision : int { float32 = 0, bf16 = 1 };
+
+// One linear layer y = x W^T + b in the kernel's own layout: panels of `panel` output columns, each [in / depth][panel][depth],
+// the last one padded with zeros, so that a panel is read front to back once per tile of rows.
 struct PackedLinear {
-  const float* weights = nullptr;  // [ceil(out / panel)][in][panel]
-  const float* bias = nullptr;     // [ceil(out / panel) * panel]
+  const void* weights = nullptr;  // elements [ceil(out / panel)][in / depth][panel][depth]
+  const float* bias = nullptr;    // [ceil(out / panel) * panel]
   int in = 0;
   int out = 0;
 };
@@ -38,12 +42,11 @@ struct EmbeddingTables {
 
 // Attention of one head over one text, for the query rows [query_begin, query_end).
 struct AttentionJob {
-  const float* qkv = nullptr;  // [length][stride]: query, key and value of this head at their offsets
-  std::ptrdiff_t stride = 0;
-  const float* query = nullptr;  // qkv + offset of this head's query columns (likewise below)
-  const float* key = nullptr;
-  const float* value = nullptr;
-  float* out = nullptr;  // [length][out_stride], this head's columns
+  const void* query = nullptr;  // elements [length][stride], this head's columns (likewise below)
+  const void* key = nullptr;
+  const void* value = nullptr;
+  std::ptrdiff_t stride = 0;  // in elements
+  void* out = nullptr;        // elements [length][out_stride]
   std::ptrdiff_t out_stride = 0;
   int length = 0;
   int query_begin = 0;
@@ -53,20 +56,27 @@ struct AttentionJob {
   float* scratch = nullptr;  // attention_scratch(length, head_size) floats, 64-byte aligned
 };
 
+// Activations are kept as elements wherever they are only multiplied; x, the residual stream, is float32. `input` is x as
+// elements: x itself where an element is a float.
 struct Kernels {
   const char* name;
+  Precision precision;
   bool (*supported)();
   int panel;     // output columns of a packed panel
   int row_tile;  // rows of a GEMM tile: blocks of rows that are multiples of it waste nothing
+  int element;   // bytes of an element
+  int depth;     // elements that one step multiplies together; hidden, FFN and head sizes must be multiples of it
 
-  void (*embed)(const EmbeddingTables& tables, const std::int32_t* ids, const std::int32_t* positions, int rows, float* out);
+  void (*convert)(const float* from, std::size_t count, void* to);
+  void (*embed)(const EmbeddingTables& tables, const std::int32_t* ids, const std::int32_t* positions, int rows, float* x,
+                void* input);
   // c[rows][ldc] = a W^T + b
-  void (*linear)(const PackedLinear& w, const float* a, std::ptrdiff_t lda, int rows, float* c, std::ptrdiff_t ldc);
+  void (*linear)(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, void* c, std::ptrdiff_t ldc);
   // c = activation(a W^T + b)
-  void (*linear_activation)(const PackedLinear& w, const float* a, std::ptrdiff_t lda, int rows, float* c,
+  void (*linear_activation)(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, void* c,
                             std::ptrdiff_t ldc, Activation activation);
-  // x = LayerNorm(x + a W^T + b), rows of x contiguous
-  void (*linear_residual_norm)(const PackedLinear& w, const float* a, std::ptrdiff_t lda, int rows, float* x,
+  // x = LayerNorm(x + a W^T + b), rows of x contiguous, and `input` again from it
+  void (*linear_residual_norm)(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, float* x, void* input,
                                const LayerNorm& norm);
   // Softmax attention in O(length) memory; a row's bits depend on its own text only.
   void (*attention)(const AttentionJob& job);
@@ -76,8 +86,10 @@ struct Kernels {
 // The tables that were compiled in, best first, ended by nullptr.
 const Kernels* const* all_kernels();
 
-// The table called `name`; for an empty name the best this CPU supports. Throws std::invalid_argument for an unknown name
-// and for one that this CPU cannot run.
-const Kernels& select_kernels(const char* name);
+// The table called `name` of a precision; for an empty name the best this CPU supports. Throws std::invalid_argument for an
+// unknown name, for one that this CPU cannot run, and where there is none of that precision.
+const Kernels& select_kernels(const char* name, Precision precision);
+
+const char* precision_name(Precision precision);
 
 }  // namespace crumb

@@ -61,7 +61,7 @@ struct Model {
       views.push_back({l.query.view(), l.key.view(), l.value.view(), l.output.view(), l.up.view(), l.down.view(),
                        l.attention_gamma.data(), l.attention_beta.data(), l.ffn_gamma.data(), l.ffn_beta.data()});
     }
-    return Encoder(kernels, Weights(shape, tables, views, kernels.panel));
+    return Encoder(kernels, Weights(shape, tables, views, kernels));
   }
 
   using Rows = std::vector<std::vector<double>>;
@@ -234,16 +234,16 @@ int main(int argc, char** argv) {
   shape.heads = shape.hidden = shape.ffn = shape.layers = 1;
   shape.vocabulary = shape.positions = 4;
   Model model(shape, 1);
-  const Encoder encoder = model.encoder(select_kernels("portable"));
+  const Encoder encoder = model.encoder(select_kernels("portable", Precision::float32));
   const std::int32_t ids[2] = {1, 4};
   const std::int64_t two[2] = {0, 2};
   const std::int64_t none[3] = {0, 0, 2};
   throws([&] { encoder.check({ids, two, 1}, 2); }, "portable", "an id outside the vocabulary");
   throws([&] { encoder.check({ids, none, 2}, 2); }, "portable", "a text without tokens");
   throws([&] { encoder.check({ids, two, 1}, 1); }, "portable", "offsets that do not end with the ids");
-  throws([] { select_kernels("none such"); }, "none", "unknown kernels");
+  throws([] { select_kernels("none such", Precision::float32); }, "none", "unknown kernels");
   model.layers[0].up.weight[0] = NAN;
-  throws([&] { model.encoder(select_kernels("portable")); }, "portable", "a weight that is not finite");
+  throws([&] { model.encoder(select_kernels("portable", Precision::float32)); }, "portable", "a weight that is not finite");
 
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;

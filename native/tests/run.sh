@@ -20,7 +20,7 @@ case "$mode" in
   *) echo "unknown mode '$mode'; see the head of $0" >&2; exit 2 ;;
 esac
 case "$("$cxx" -dumpmachine)" in
-  x86_64*) define=-DCRUMB_X86 kernels=(portable avx2 avx512) ;;
+  x86_64*) define=-DCRUMB_X86 kernels=(portable avx2 avx512 avx512_bf16) ;;
   aarch64* | arm64*) define=-DCRUMB_ARM64 kernels=(portable neon) ;;
   *) define=-DCRUMB_OTHER kernels=(portable) ;;
 esac
@@ -28,6 +28,7 @@ flags_of() {
   case "$1" in
     avx2) echo "-mavx2 -mfma" ;;
     avx512) echo "-mavx512f" ;;
+    avx512_bf16) echo "-mavx512f -mavx512bw -mavx512vl -mavx512bf16" ;;
   esac
 }
 for kernel in "${kernels[@]}"; do

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 Positions = Literal["tile", "interpolate", "hierarchical"]
+Precision = Literal["float32", "bf16"]
 Truncation = Literal["warn", "error", "start", "end"]
 
 # A window is what is tokenised and encoded at a time: enough to keep every thread busy, little enough to stay in
@@ -63,6 +64,7 @@ def load(
     positions: Positions | None = None,
     threads: int | None = None,
     isa: str | None = None,
+    precision: Precision = "float32",
 ) -> Model:
     """Loads a model.
 
@@ -74,15 +76,18 @@ def load(
             needed where `context` asks for more than there are; see crumb.checkpoint.positions.
         threads: threads a call uses; None for the physical cores available to the process.
         isa: kernels by name; None for CRUMB_ISA, or else the best this CPU runs.
+        precision: "float32", or "bf16" for bfloat16 products summed in float32: twice as fast where the CPU has them, with
+            a cosine of 0.9999 and better to float32.
 
     Raises:
         ModelNotFoundError: no such model here.
         CheckpointError: the folder cannot be read, or asks for what the engine does not do.
-        ValueError: `context` is out of range, or larger than the position rows without `positions`.
+        ValueError: `context` is out of range, or larger than the position rows without `positions`; or this CPU has no
+            such kernels or precision.
     """
     folder = store.resolve(name, fetch=name is None)
     contract = with_context(read_contract(folder), context, positions)
-    return Model(contract, threads=threads, isa=isa)
+    return Model(contract, threads=threads, isa=isa, precision=precision)
 
 
 def with_context(contract: Contract, context: int | None, positions: Positions | None) -> Contract:
@@ -115,7 +120,14 @@ class Model:
         engine: its encoder.
     """
 
-    def __init__(self, contract: Contract, *, threads: int | None = None, isa: str | None = None) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        *,
+        threads: int | None = None,
+        isa: str | None = None,
+        precision: Precision = "float32",
+    ) -> None:
         self.contract = contract
         self.tokenizer = Tokenizer(contract.folder, lowercase=contract.lowercase)
         if self.tokenizer.vocabulary > contract.vocabulary:
@@ -127,7 +139,7 @@ class Model:
             raise ValueError(
                 f"context={contract.context} leaves no room beside {self.tokenizer.n_special} special tokens"
             )
-        self.engine = Engine(read_weights(contract), isa=isa, threads=threads)
+        self.engine = Engine(read_weights(contract), isa=isa, precision=precision, threads=threads)
 
     def __repr__(self) -> str:
         c = self.contract

@@ -1,8 +1,12 @@
-// Rows times packed panels, over a vector vocabulary V.
+// Rows times packed panels, over a way to multiply D.
 //
-// Enters: rows a[rows][k] and panels [k][NV * W] (table.h). Leaves: whatever the Store policy makes of each sum. Every output
-// element is one chain of k multiply-adds from k = 0 upwards, whatever the tile it falls in: that is why a row's bits do not
-// depend on the rows beside it.
+// Enters: rows a[rows][k] and panels [k / depth][NV * W][depth] (table.h). Leaves: whatever the Store policy makes of each sum.
+// Every output element is one chain of multiply-adds from k = 0 upwards, whatever the tile it falls in: that is why a row's
+// bits do not depend on the rows beside it.
+//
+// D supplies: Vec, the float32 vocabulary of the sums; Element, what is multiplied; depth, how many neighbours of k one step
+// takes; load (a vector of panel columns), broadcast (one row's next `depth` elements), dot (sum + a * b), store and load of
+// elements from and to float32.
 #pragma once
 
 #include <cstddef>
@@ -16,31 +20,51 @@
 
 namespace crumb::generic {
 
-// A tile of MR rows by one panel of NV vectors, held in registers.
-template <class V, int MR, int NV, class Store>
-static inline __attribute__((always_inline)) void gemm_tile(const float* a, std::ptrdiff_t lda, int k, const float* panel,
-                                                            int row, int column, int columns, const Store& store) {
-  constexpr int W = V::width;
-  V acc[MR][NV];
-CRUMB_UNROLL
-  for (int m = 0; m < MR; ++m) {
-CRUMB_UNROLL
-    for (int n = 0; n < NV; ++n) acc[m][n] = V::set1(0.0F);
-  }
-  for (int i = 0; i < k; ++i) {
-    V b[NV];
-CRUMB_UNROLL
-    for (int n = 0; n < NV; ++n) b[n] = V::load(panel + static_cast<std::ptrdiff_t>(i) * (NV * W) + n * W);
-CRUMB_UNROLL
-    for (int m = 0; m < MR; ++m) {
-      const V x = V::set1(a[m * lda + i]);
-CRUMB_UNROLL
-      for (int n = 0; n < NV; ++n) acc[m][n] = fma(x, b[n], acc[m][n]);
+// float32 through the vocabulary's own multiply-add
+template <class V>
+struct Float32 {
+  using Vec = V;
+  using Element = float;
+  static constexpr int depth = 1;
+  static inline V load(const float* p) { return V::load(p); }
+  static inline V broadcast(const float* p) { return V::set1(*p); }
+  static inline V dot(V sum, V a, V b) { return fma(a, b, sum); }
+  static inline void store(V v, float* p, int lanes) {
+    if (lanes == V::width) {
+      v.store(p);
+    } else {
+      v.store_n(p, lanes);
     }
   }
-CRUMB_UNROLL
+};
+
+// A tile of MR rows by one panel of NV vectors, held in registers.
+template <class D, int MR, int NV, class Store>
+static inline __attribute__((always_inline)) void gemm_tile(const typename D::Element* a, std::ptrdiff_t lda, int k,
+                                                            const typename D::Element* panel, int row, int column,
+                                                            int columns, const Store& store) {
+  using V = typename D::Vec;
+  constexpr int W = V::width;
+  V acc[MR][NV];
+  CRUMB_UNROLL
   for (int m = 0; m < MR; ++m) {
-CRUMB_UNROLL
+    CRUMB_UNROLL
+    for (int n = 0; n < NV; ++n) acc[m][n] = V::set1(0.0F);
+  }
+  for (int i = 0; i < k; i += D::depth) {
+    decltype(D::load(panel)) b[NV];
+    CRUMB_UNROLL
+    for (int n = 0; n < NV; ++n) b[n] = D::load(panel + static_cast<std::ptrdiff_t>(i) * (NV * W) + n * W * D::depth);
+    CRUMB_UNROLL
+    for (int m = 0; m < MR; ++m) {
+      const auto x = D::broadcast(a + m * lda + i);
+      CRUMB_UNROLL
+      for (int n = 0; n < NV; ++n) acc[m][n] = D::dot(acc[m][n], x, b[n]);
+    }
+  }
+  CRUMB_UNROLL
+  for (int m = 0; m < MR; ++m) {
+    CRUMB_UNROLL
     for (int n = 0; n < NV; ++n) {
       const int left = columns - n * W;
       if (left > 0) store(acc[m][n], row + m, column + n * W, left < W ? left : W);
@@ -49,80 +73,76 @@ CRUMB_UNROLL
 }
 
 // The last rows of a block: the tile height is a template argument, so walk down from MR - 1 to the height that is left.
-template <class V, int MR, int NV, class Store>
-static inline void gemm_tail(int rows, const float* a, std::ptrdiff_t lda, int k, const float* panel, int row, int column,
-                             int columns, const Store& store) {
+template <class D, int MR, int NV, class Store>
+static inline void gemm_tail(int rows, const typename D::Element* a, std::ptrdiff_t lda, int k,
+                             const typename D::Element* panel, int row, int column, int columns, const Store& store) {
   if constexpr (MR > 0) {
     if (rows == MR) {
-      gemm_tile<V, MR, NV>(a, lda, k, panel, row, column, columns, store);
+      gemm_tile<D, MR, NV>(a, lda, k, panel, row, column, columns, store);
     } else {
-      gemm_tail<V, MR - 1, NV>(rows, a, lda, k, panel, row, column, columns, store);
+      gemm_tail<D, MR - 1, NV>(rows, a, lda, k, panel, row, column, columns, store);
     }
   }
 }
 
-// store(sum, row, column, lanes) for every vector of the product of a[rows][k] and `out` packed columns.
-template <class V, int MR, int NV, class Store>
-static inline void gemm(const float* a, std::ptrdiff_t lda, int rows, int k, const float* panels, std::ptrdiff_t panel_stride,
-                        int out, const Store& store) {
-  constexpr int NR = NV * V::width;
+// store(sum, row, column, lanes) for every vector of the product of a[rows][k] and `out` packed columns; `k` is a multiple of
+// D::depth.
+template <class D, int MR, int NV, class Store>
+static inline void gemm(const typename D::Element* a, std::ptrdiff_t lda, int rows, int k,
+                        const typename D::Element* panels, std::ptrdiff_t panel_stride, int out, const Store& store) {
+  constexpr int NR = NV * D::Vec::width;
   for (int column = 0; column < out; column += NR) {
-    const float* panel = panels + (column / NR) * panel_stride;
+    const typename D::Element* panel = panels + (column / NR) * panel_stride;
     const int columns = out - column < NR ? out - column : NR;
     int row = 0;
     for (; row + MR <= rows; row += MR) {
-      gemm_tile<V, MR, NV>(a + row * lda, lda, k, panel, row, column, columns, store);
+      gemm_tile<D, MR, NV>(a + row * lda, lda, k, panel, row, column, columns, store);
     }
     if (row < rows) {
-      gemm_tail<V, MR - 1, NV>(rows - row, a + row * lda, lda, k, panel, row, column, columns, store);
+      gemm_tail<D, MR - 1, NV>(rows - row, a + row * lda, lda, k, panel, row, column, columns, store);
     }
   }
 }
 
 // Store policies ------------------------------------------------------------------------------------------------------
 
+// Sums as they are, in float32 (attention's scores)
 template <class V>
-struct StorePlain {
+struct StoreSum {
   float* c;
   std::ptrdiff_t ldc;
   inline void operator()(V sum, int row, int column, int lanes) const {
-    float* to = c + row * ldc + column;
-    if (lanes == V::width) {
-      sum.store(to);
-    } else {
-      sum.store_n(to, lanes);
-    }
+    Float32<V>::store(sum, c + row * ldc + column, lanes);
   }
 };
 
-template <class V>
-struct StoreBias {
-  StorePlain<V> plain;
-  const float* bias;
-  inline void operator()(V sum, int row, int column, int lanes) const {
-    plain(sum + V::load(bias + column), row, column, lanes);
-  }
-};
-
-template <class V, V (*activation)(V)>
-struct StoreActivation {
-  StorePlain<V> plain;
-  const float* bias;
-  inline void operator()(V sum, int row, int column, int lanes) const {
-    plain(activation(sum + V::load(bias + column)), row, column, lanes);
-  }
-};
-
-// c += sum + bias; bias may be null (attention's running output)
+// c += sum + bias in float32; bias may be null (attention's running output)
 template <class V>
 struct StoreAdd {
-  StorePlain<V> plain;
+  float* c;
+  std::ptrdiff_t ldc;
   const float* bias;
   inline void operator()(V sum, int row, int column, int lanes) const {
-    const float* from = plain.c + row * plain.ldc + column;
-    const V old = lanes == V::width ? V::load(from) : V::load_n(from, lanes);
+    float* to = c + row * ldc + column;
+    const V old = lanes == V::width ? V::load(to) : V::load_n(to, lanes);
     if (bias != nullptr) sum = sum + V::load(bias + column);
-    plain(old + sum, row, column, lanes);
+    Float32<V>::store(old + sum, to, lanes);
+  }
+};
+
+template <class V>
+static inline V identity(V x) {
+  return x;
+}
+
+// Elements for the next product: activation(sum + bias)
+template <class D, typename D::Vec (*activation)(typename D::Vec)>
+struct StoreElements {
+  typename D::Element* c;
+  std::ptrdiff_t ldc;
+  const float* bias;
+  inline void operator()(typename D::Vec sum, int row, int column, int lanes) const {
+    D::store(activation(sum + D::Vec::load(bias + column)), c + row * ldc + column, lanes);
   }
 };
 

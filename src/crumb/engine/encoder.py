@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,17 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 
-def kernels() -> list[tuple[str, bool]]:
-    """The kernel tables this build has, best first: (name, whether this CPU runs it)."""
-    return _native.kernels()
+class KernelInfo(NamedTuple):
+    """A kernel table of this build: its name, "float32" or "bf16", and whether this CPU runs it."""
+
+    name: str
+    precision: str
+    runs: bool
+
+
+def kernels() -> list[KernelInfo]:
+    """The kernel tables this build has, best first."""
+    return [KernelInfo(*row) for row in _native.kernels()]
 
 
 class Engine:
@@ -31,14 +40,23 @@ class Engine:
 
     Args:
         weights: the arrays; linear layers are packed (copied), the word and position tables are used where they lie.
-        isa: kernels to use ("avx512", "avx2", "neon", "portable"); None for CRUMB_ISA, or else the best this CPU runs.
+        isa: kernels to use, by a name of `kernels()`; None for CRUMB_ISA, or else the best this CPU runs.
+        precision: "float32", or "bf16": bfloat16 products summed in float32, where the CPU has them. Residuals, LayerNorm
+            and softmax are float32 in either case.
         threads: threads a call uses unless it says otherwise; None for the physical cores available to the process.
 
     Raises:
         ValueError: shapes that do not fit, weights that are not finite, kernels this CPU cannot run.
     """
 
-    def __init__(self, weights: EncoderWeights, *, isa: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        weights: EncoderWeights,
+        *,
+        isa: str | None = None,
+        precision: str = "float32",
+        threads: int | None = None,
+    ) -> None:
         self.hidden: int = weights.word.shape[1]
         self.layers: int = len(weights.layers)
         self.positions: int = weights.position.shape[0]
@@ -46,6 +64,7 @@ class Engine:
         self._native = _native.Encoder(
             isa=os.environ.get("CRUMB_ISA", "") if isa is None else isa,
             hidden=self.hidden,
+            precision=precision,
             heads=weights.heads,
             ffn=weights.layers[0].up.shape[0] if weights.layers else 1,
             activation=weights.activation,
@@ -62,6 +81,11 @@ class Engine:
     def isa(self) -> str:
         """The name of the kernels in use."""
         return self._native.isa
+
+    @property
+    def precision(self) -> str:
+        """What is multiplied: "float32" or "bf16"."""
+        return self._native.precision
 
     @property
     def packed_bytes(self) -> int:
