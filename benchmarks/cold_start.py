@@ -42,9 +42,8 @@ def main() -> None:
     for _ in range(runs):
         for name, code in codes.items():
             found[name].append(run(code))
-    print(
-        f"{cpu_name()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}, {runs} runs"
-    )
+    load, python = os.getloadavg()[0], sys.version.split()[0]
+    print(f"{cpu_name()}, {os.cpu_count()} CPUs, load {load:.1f}, Python {python}, {runs} runs")
     medians = {}
     for name, pairs in found.items():
         seconds, megabytes = (sorted(column) for column in zip(*pairs, strict=True))

@@ -28,8 +28,8 @@ import crumb
 from crumb.catalog import DEFAULT, Entry, FolderSource, HubSource, WheelSource
 from crumb.errors import FetchError, VerificationError
 from crumb.store import locate, resolve
-from crumb.store.install import pull
 from crumb.store.download import download
+from crumb.store.install import pull
 
 # Pulls the entry that argv describes, in a process of its own, and prints the folder.
 DRIVER = """

@@ -23,8 +23,8 @@ from crumb.errors import CrumbError
 if TYPE_CHECKING:
     from crumb.search.files import Hit, SearchReport
 
-HELP = """Searches files and folders by meaning. What git ignores, hidden names, links and files that are no text are passed
-over; the summary counts them. Vectors are kept in a cache, so that the next search embeds only what has changed."""
+HELP = """Searches files and folders by meaning. What git ignores, hidden names, links and files that are no text are
+passed over; the summary counts them. Vectors are kept in a cache: the next search embeds only what has changed."""
 
 SHOWN_LINES = 8  # of a passage
 SHOWN_CHARACTERS = 160  # of a line
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="only files that match, written as in a .gitignore; !PATTERN leaves out; may be repeated, the last one decides",
+        help="only files that match, as in a .gitignore; !PATTERN leaves out; may be repeated, the last one decides",
     )
     files.add_argument(
         "--max-file-size",
@@ -129,8 +129,8 @@ def _say(report: SearchReport, seconds: float) -> None:
     """What was done, in one line on stderr; warnings before it."""
     if report.query_tokens_cut:
         print(
-            f"crumb: warning: the question was longer than the context and lost {report.query_tokens_cut} tokens at its "
-            "end; shorten it, or ask for more with --context",
+            f"crumb: warning: the question was longer than the context and lost {report.query_tokens_cut} tokens at "
+            "its end; shorten it, or ask for more with --context",
             file=sys.stderr,
         )
     for problem in report.walk.unreadable:

@@ -1,1 +1,1 @@
-"""Finding: exact search over vectors, and search over real files. Stands on the model; nothing of the model stands on it."""
+"""Finding: exact search over vectors, and search over real files. Stands on the model, never the other way."""

@@ -1,0 +1,245 @@
+"""A question to the passages of real files that answer it best.
+
+Enters: a model, a question, paths. Leaves: ranked hits and an account of the work. Knows the order of things (walk,
+chunk, embed, compare) and does none of them itself. Files go through in windows, so that memory does not grow with
+their number, and what an interrupted search has embedded stays in the cache.
+
+Prompts: the question gets the model's prompt named "query", passages the one named "document", "passage" or "corpus";
+where the model has no such prompt, its default prompt, and where it has none, nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from crumb.model import Model
+from crumb.search.cache import Cache
+from crumb.search.exact import semantic_search
+from crumb.search.walk import MAX_FILE_SIZE, WalkReport, read, walk
+from crumb.text.chunk import CHUNKING_VERSION, Passage, chunk
+from crumb.text.structure import kind_of
+from crumb.vectors.normalize import Floats
+
+QUERY_PROMPTS = ("query",)
+PASSAGE_PROMPTS = ("document", "passage", "corpus")
+MOST_PASSAGE_TOKENS = 256  # special tokens and prompt included; a larger context does not make larger passages better
+
+_WINDOW_FILES = 256
+_WINDOW_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that was found. `score` is its cosine with the question; lines count from 1, both included."""
+
+    score: float
+    path: Path
+    start_line: int
+    end_line: int
+    heading: str
+    text: str
+
+
+@dataclass
+class SearchReport:
+    """What a search did: `passages` = `embedded` now + `cached` (the vector was there, or another passage has the same
+    text); `query_tokens_cut` tokens of the question did not fit the context.
+    """
+
+    walk: WalkReport = field(default_factory=WalkReport)
+    passages: int = 0
+    embedded: int = 0
+    cached: int = 0
+    query_tokens_cut: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "files": self.walk.files,
+            "passages": self.passages,
+            "embedded": self.embedded,
+            "cached": self.cached,
+            "query_tokens_cut": self.query_tokens_cut,
+            "encodings": dict(self.walk.encodings),
+            "skipped": dict(self.walk.skipped),
+            "unreadable": self.walk.unreadable,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """`hits` best first, equal scores in order of the files; `report` of the work."""
+
+    hits: list[Hit]
+    report: SearchReport
+
+
+def search_files(
+    model: Model,
+    query: str,
+    paths: Sequence[Path],
+    *,
+    top_k: int = 5,
+    budget: int | None = None,
+    cache: Cache | None = None,
+    ignore: bool = True,
+    globs: Sequence[str] = (),
+    max_file_size: int = MAX_FILE_SIZE,
+    progress: bool | None = None,
+) -> SearchResult:
+    """The passages of files that are closest to a question.
+
+    Args:
+        model: what embeds.
+        query: the question; its end is cut if it is longer than the context, and the report says so.
+        paths: files and folders.
+        top_k: hits wanted.
+        budget: most tokens of a passage, without prompt and special tokens; None for what fits MOST_PASSAGE_TOKENS, or
+            the context if that is less.
+        cache: where passages and vectors are kept; None to keep nothing.
+        ignore, globs, max_file_size: see `crumb.search.walk.walk`.
+        progress: a bar over the files on stderr; None for one on long work at a terminal.
+
+    Raises:
+        ValueError: the question is blank, or a number is out of range.
+        PathError: a path is no file or folder.
+        CacheError: the cache cannot be used.
+    """
+    if not query.strip():
+        raise ValueError("the question is empty; expected some words to search for")
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    report = SearchReport()
+    searcher = _Searcher(model, budget, cache, report)
+    vector, encoded = model.encode(
+        [query], prompt=_prompt(model, QUERY_PROMPTS), truncation="end", progress=False, return_report=True
+    )
+    report.query_tokens_cut = encoded.tokens_cut
+    files = walk(paths, report.walk, ignore=ignore, globs=globs, max_file_size=max_file_size)
+    best: list[Hit] = []
+    with tqdm(
+        total=len(files),
+        unit=" files",
+        desc="searching",
+        disable=None if progress is None else not progress,
+        delay=1.0 if progress is None else 0.0,
+    ) as bar:
+        for window, passed in _windows(files, report.walk):
+            passages = searcher.passages(window)
+            if passages:
+                vectors = searcher.vectors([passage.embedding_text for _, passage in passages])
+                best += [
+                    _hit(hit["score"], *passages[hit["corpus_id"]])
+                    for hit in semantic_search(vector, vectors, top_k=top_k)[0]
+                ]
+                # earlier windows come first, and sorting is stable: equal scores stay in order
+                best = sorted(best, key=lambda hit: -hit.score)[:top_k]
+            bar.update(passed)
+    return SearchResult(best, report)
+
+
+def _prompt(model: Model, names: Sequence[str]) -> str:
+    contract = model.contract
+    name = next((name for name in names if name in contract.prompts), contract.default_prompt_name)
+    return "" if name is None else contract.prompts[name]
+
+
+def _hit(score: float, path: Path, passage: Passage) -> Hit:
+    return Hit(score, path, passage.start_line, passage.end_line, passage.heading, passage.text)
+
+
+def _windows(files: Sequence[Path], report: WalkReport) -> Iterator[tuple[list[tuple[Path, bytes, str]], int]]:
+    """Files with their bytes and texts, a window at a time, and how many files it took to fill that."""
+    window: list[tuple[Path, bytes, str]] = []
+    size = passed = 0
+    for path in files:
+        content = read(path, report)
+        passed += 1
+        if content is not None:
+            window.append((path, *content))
+            size += len(content[0])
+        if passed == _WINDOW_FILES or size >= _WINDOW_BYTES:
+            yield window, passed
+            window, size, passed = [], 0, 0
+    yield window, passed
+
+
+class _Searcher:
+    """Passages of files and vectors of passages, from the cache or made now."""
+
+    def __init__(self, model: Model, budget: int | None, cache: Cache | None, report: SearchReport) -> None:
+        self._model = model
+        self._cache = cache
+        self._report = report
+        self._prompt = _prompt(model, PASSAGE_PROMPTS)
+        self._prompt_tokens = model.tokenizer.count([self._prompt])[0]
+        taken = model.tokenizer.n_special + self._prompt_tokens
+        most = model.context - taken
+        if budget is not None and budget > most:
+            raise ValueError(
+                f"passages of {budget} tokens do not fit the context of {model.context}, of which {taken} go to prompt "
+                f"and special tokens; ask for at most {most}, or load the model with a larger context"
+            )
+        self._budget = min(model.context, MOST_PASSAGE_TOKENS) - taken if budget is None else budget
+
+    def passages(self, window: Sequence[tuple[Path, bytes, str]]) -> list[tuple[Path, Passage]]:
+        keys = [self._document_key(path, data) for path, data, _ in window]
+        known = self._cache.documents(keys) if self._cache else {}
+        new: dict[bytes, list[Passage]] = {}
+        for key, (path, _, text) in zip(keys, window, strict=True):
+            if key not in known and key not in new:
+                new[key] = chunk(
+                    text,
+                    kind_of(path),
+                    budget=self._budget,
+                    count=self._count,
+                    offsets=self._model.tokenizer.offsets,
+                )
+        if new and self._cache:
+            self._cache.add_documents(new)
+        known |= new
+        return [(path, passage) for key, (path, _, _) in zip(keys, window, strict=True) for passage in known[key]]
+
+    def vectors(self, texts: Sequence[str]) -> Floats:
+        """float32 [len(texts), dimensions]."""
+        keys = [self._vector_key(text) for text in texts]
+        known = self._cache.vectors(keys, self._model.dimensions) if self._cache else {}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if new:
+            # Passages are made to fit: one that does not would be our mistake, and must not pass in silence.
+            made = self._model.encode(list(new.values()), prompt=self._prompt, truncation="error", progress=False)
+            fresh = dict(zip(new, made, strict=True))
+            if self._cache:
+                self._cache.add_vectors(fresh)
+            known |= fresh
+        self._report.passages += len(texts)
+        self._report.embedded += len(new)
+        self._report.cached += len(texts) - len(new)
+        return np.stack([known[key] for key in keys])
+
+    def _count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens each text adds behind the prompt, with which it may share one."""
+        if not self._prompt:
+            return self._model.tokenizer.count(texts)
+        return [n - self._prompt_tokens for n in self._model.tokenizer.count([self._prompt + text for text in texts])]
+
+    def _document_key(self, path: Path, data: bytes) -> bytes:
+        content = hashlib.sha256(data).hexdigest()
+        return _key(
+            "document", content, kind_of(path), CHUNKING_VERSION, self._budget, self._prompt, self._model.fingerprint
+        )
+
+    def _vector_key(self, text: str) -> bytes:
+        return _key("vector", self._model.fingerprint, self._model.dimensions, self._prompt, text)
+
+
+def _key(*parts: str | int) -> bytes:
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
