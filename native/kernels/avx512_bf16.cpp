@@ -13,6 +13,7 @@ struct Bf16 {
   using Vec = avx512::Vec;
   using Element = std::uint16_t;
   static constexpr int depth = 2;
+  static constexpr int exp_degree = 3;
   static inline __m512bh load(const Element* p) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p)); }
   static inline __m512bh broadcast(const Element* p) {
     int pair;

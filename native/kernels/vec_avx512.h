@@ -27,8 +27,8 @@ static inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c
 static inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 static inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 static inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
-// 2^n for integral n in [-126, 127]
-static inline Vec exp2_integer(Vec n) { return {_mm512_scalef_ps(_mm512_set1_ps(1.0F), n.v)}; }
+// x * 2^n for integral n in [-126, 127]
+static inline Vec scale_exp2(Vec x, Vec n) { return {_mm512_scalef_ps(x.v, n.v)}; }
 static inline float reduce_add(Vec a) { return _mm512_reduce_add_ps(a.v); }
 static inline float reduce_max(Vec a) { return _mm512_reduce_max_ps(a.v); }
 

@@ -34,9 +34,9 @@ static inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; 
 static inline Vec max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }
 static inline Vec min(Vec a, Vec b) { return {vminq_f32(a.v, b.v)}; }
 static inline Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
-// 2^n for integral n in [-126, 127]
-static inline Vec exp2_integer(Vec n) {
-  return {vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v), vdupq_n_s32(127)), 23))};
+// x * 2^n for integral n in [-126, 127]
+static inline Vec scale_exp2(Vec x, Vec n) {
+  return {vmulq_f32(x.v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v), vdupq_n_s32(127)), 23)))};
 }
 static inline float reduce_add(Vec a) { return vaddvq_f32(a.v); }
 static inline float reduce_max(Vec a) { return vmaxvq_f32(a.v); }

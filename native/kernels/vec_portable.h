@@ -46,10 +46,10 @@ static inline Vec round(Vec a) {
   const Vec magic = Vec::set1(12582912.0F);
   return (a + magic) - magic;
 }
-// 2^n for integral n in [-126, 127]
-static inline Vec exp2_integer(Vec n) {
+// x * 2^n for integral n in [-126, 127]
+static inline Vec scale_exp2(Vec x, Vec n) {
   const Vec::Ints exponent = __builtin_convertvector(n.v, Vec::Ints) + 127;
-  return {(Vec::Lanes)(exponent << 23)};
+  return {x.v * (Vec::Lanes)(exponent << 23)};
 }
 static inline float reduce_add(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 static inline float reduce_max(Vec a) {

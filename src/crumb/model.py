@@ -76,8 +76,8 @@ def load(
             needed where `context` asks for more than there are; see crumb.checkpoint.positions.
         threads: threads a call uses; None for the physical cores available to the process.
         isa: kernels by name; None for CRUMB_ISA, or else the best this CPU runs.
-        precision: "float32", or "bf16" for bfloat16 products summed in float32: twice as fast where the CPU has them, with
-            a cosine of 0.9999 and better to float32.
+        precision: "float32", or "bf16" for bfloat16 products summed in float32: twice as fast where the CPU has them,
+            with a cosine of 0.9999 and better to float32.
 
     Raises:
         ModelNotFoundError: no such model here.

@@ -21,6 +21,7 @@ struct Attention {
   static constexpr int kChunk = 128;                                 // keys a step
   static constexpr int kQueries = MR * (48 / MR > 0 ? 48 / MR : 1);  // query rows whose scores stay in L1
   static constexpr bool kSameElement = std::is_same_v<Element, float>;
+  static constexpr float kLog2e = 1.44269504088896341F;
   static_assert(kChunk % NR == 0 && kChunk % D::depth == 0);
 
   static int round_up(int n, int to) { return (n + to - 1) / to * to; }
@@ -81,8 +82,10 @@ struct Attention {
     }
   }
 
-  // One query row against one chunk: weights from scores, zeros up to a multiple of the depth behind them; returns by how much
-  // the output so far has to be scaled.
+  static V weight(V x) { return exp2<V, D::exp_degree>(x); }
+
+  // One query row against one chunk, in powers of two (`scale` holds log2 e): weights from scores, zeros up to a multiple of
+  // the depth behind them; returns by how much the output so far has to be scaled.
   static float softmax_step(float* scores, Element* weights, int keys, float scale, float& running_max,
                             float& running_sum) {
     const int whole = keys / W * W;
@@ -101,14 +104,14 @@ struct Attention {
     const V factor = V::set1(scale);
     V total = V::set1(0.0F);
     for (int i = 0; i < whole; i += W) {
-      const V p = exp(V::load(scores + i) * factor + shift);
+      const V p = weight(V::load(scores + i) * factor + shift);
       D::store(p, weights + i, W);
       total = total + p;
     }
     float sum = reduce_add(total);
     if (whole < keys) {
       float tail[W];
-      exp(V::load_n(scores + whole, keys - whole) * factor + shift).store(tail);
+      weight(V::load_n(scores + whole, keys - whole) * factor + shift).store(tail);
       for (int i = 0; i < W; ++i) {
         if (i >= keys - whole) tail[i] = 0.0F;
         sum += tail[i];
@@ -116,7 +119,7 @@ struct Attention {
       D::store(V::load(tail), weights + whole, W);
     }
     float first[W];
-    exp(V::set1(running_max - top)).store(first);
+    exp2<V, 6>(V::set1(running_max - top)).store(first);
     running_sum = running_sum * first[0] + sum;
     running_max = top;
     return first[0];
@@ -151,7 +154,7 @@ struct Attention {
         gemm<D, MR, NV>(query, job.stride, rows, d, keys + static_cast<std::ptrdiff_t>(k0) * d,
                         static_cast<std::ptrdiff_t>(NR) * d, count, StoreSum<V>{scores, kChunk});
         for (int r = 0; r < rows; ++r) {
-          const float change = softmax_step(scores + r * kChunk, weights + r * kChunk, count, job.scale, running_max[r],
+          const float change = softmax_step(scores + r * kChunk, weights + r * kChunk, count, job.scale * kLog2e, running_max[r],
                                             running_sum[r]);
           if (k0 > 0 && change != 1.0F) scale_row(output + r * columns, columns, change);
         }

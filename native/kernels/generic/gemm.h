@@ -6,7 +6,7 @@
 //
 // D supplies: Vec, the float32 vocabulary of the sums; Element, what is multiplied; depth, how many neighbours of k one step
 // takes; load (a vector of panel columns), broadcast (one row's next `depth` elements), dot (sum + a * b), store and load of
-// elements from and to float32.
+// elements from and to float32; exp_degree, the polynomial that softmax weights of its precision need (math.h).
 #pragma once
 
 #include <cstddef>
@@ -26,6 +26,7 @@ struct Float32 {
   using Vec = V;
   using Element = float;
   static constexpr int depth = 1;
+  static constexpr int exp_degree = 6;
   static inline V load(const float* p) { return V::load(p); }
   static inline V broadcast(const float* p) { return V::set1(*p); }
   static inline V dot(V sum, V a, V b) { return fma(a, b, sum); }

@@ -20,7 +20,31 @@ static inline V exp(V x) {
   p = fma(p, r, V::set1(1.666652113199234e-1F));
   p = fma(p, r, V::set1(4.999999403953552e-1F));
   p = fma(p * r, r, r) + V::set1(1.0F);
-  return p * exp2_integer(n);
+  return scale_exp2(p, n);
+}
+
+// 2^x for x <= 0, which is all that softmax needs; below -126 about 1e-38 instead of 0. The polynomial for 2^r, |r| <= 1/2, has
+// the degree that what becomes of the result deserves: 6 is exact to float32 (2.0e-9), 3 to bfloat16 (1.0e-4).
+template <class V, int degree>
+static inline V exp2(V x) {
+  static_assert(degree == 3 || degree == 6);
+  x = max(x, V::set1(-126.0F));
+  const V n = round(x);
+  const V r = x - n;
+  V p;
+  if constexpr (degree == 3) {
+    p = V::set1(5.500892549753189e-2F);
+    p = fma(p, r, V::set1(2.4221095442771912e-1F));
+    p = fma(p, r, V::set1(6.932829022407532e-1F));
+  } else {
+    p = V::set1(1.5353361959569156e-4F);
+    p = fma(p, r, V::set1(1.3398875016719103e-3F));
+    p = fma(p, r, V::set1(9.61843691766262e-3F));
+    p = fma(p, r, V::set1(5.5503323674201965e-2F));
+    p = fma(p, r, V::set1(2.4022647738456726e-1F));
+    p = fma(p, r, V::set1(6.931471824645996e-1F));
+  }
+  return scale_exp2(fma(p, r, V::set1(1.0F)), n);
 }
 
 // erf(x) as x P(x^2) / Q(x^2), fitted on [0, 4] to 2.1e-8 by iteratively reweighted least squares; 4.8e-7 in float32.

@@ -41,8 +41,8 @@ class Engine:
     Args:
         weights: the arrays; linear layers are packed (copied), the word and position tables are used where they lie.
         isa: kernels to use, by a name of `kernels()`; None for CRUMB_ISA, or else the best this CPU runs.
-        precision: "float32", or "bf16": bfloat16 products summed in float32, where the CPU has them. Residuals, LayerNorm
-            and softmax are float32 in either case.
+        precision: "float32", or "bf16": bfloat16 products summed in float32, where the CPU has them. Residuals,
+            LayerNorm and softmax are float32 in either case.
         threads: threads a call uses unless it says otherwise; None for the physical cores available to the process.
 
     Raises:
