@@ -500,3 +500,11 @@ def test_similarity_says_what_was_cut(run_crumb: Run) -> None:
     assert done.stderr.count("\n") == 1
     assert "1 of 2 texts" in done.stderr
     assert "lost 2 tokens" in done.stderr
+
+
+def test_options_may_stand_among_the_texts(run_crumb: Run) -> None:
+    """`crumb embed a --layers 1 b`: what stands behind an option is a text like those before it."""
+    among, before = run_crumb("embed", "one", "--layers", "1", "two"), run_crumb("embed", "--layers", "1", "one", "two")
+    assert among.returncode == 0, among.stderr
+    assert len(among.stdout.splitlines()) == 2
+    assert among.stdout == before.stdout

@@ -288,7 +288,7 @@ def test_windows_do_not_change_the_answer(tmp_path: Path, model: crumb.Model) ->
     scores = model.encode([f"note number {i % 7}" for i in range(300)]) @ question
     expected = sorted(range(300), key=lambda i: (-scores[i], i))[:60]
     assert [hit.path.name for hit in result.hits] == [f"{i:03}.txt" for i in expected]
-    assert (result.report.passages, result.report.embedded) == (300, 14)  # seven texts in each of two windows
+    assert (result.report.passages, result.report.embedded) == (300, 35)  # seven texts in each of five windows
 
 
 def test_prompts_of_the_contract_are_used(tmp_path: Path, model_folder: Path, model: crumb.Model) -> None:

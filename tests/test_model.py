@@ -258,7 +258,8 @@ import sys, crumb
 assert not {"numpy", "tokenizers", "crumb.model"} & set(sys.modules)
 crumb.load().encode("hello")
 heavy = {"torch", "transformers", "sentence_transformers", "huggingface_hub", "requests", "urllib3", "sklearn",
-"pandas"} print(sorted(heavy & set(sys.modules)))
+"pandas"}
+print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == "[]", done.stderr

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -38,34 +39,41 @@ def make(root: Path, files: dict[str, str | bytes]) -> Path:
     return root
 
 
-def found(root: Path, *names: str, **options: object) -> tuple[list[str], Counter[str]]:
+def found(root: Path, *names: str, **options: Any) -> tuple[list[str], Counter[str]]:
     report = WalkReport()
-    paths = walk([root / name for name in names] or [root], report, **options)  # type: ignore[arg-type]  # as given
+    paths = walk([root / name for name in names] or [root], report, **options)
     return [path.relative_to(root).as_posix() for path in paths], report.skipped
 
 
 # --- .gitignore, against git itself
 
-# Patterns made of what matters to the matcher, asked about every path of a dense set.
-GLOBS = "* ** *** ? ?? a* *b a** **b a**b [ab] [!a] [^b] a[bc] *[a-b]* \\a [[:alpha:]] [/] [a/]b a b ab [a a\\ # !"
-SEGMENTS = st.one_of(
-    st.sampled_from(["", " ", *GLOBS.split()]),
-    st.text(st.sampled_from("ab-]"), min_size=1, max_size=3),
-    st.text(st.sampled_from("ab-!^[]\\"), max_size=5).map("[{}]".format),
-    st.sampled_from(["[[:punct:]-a]", "[[:digit:][:space:]]", "[[:nope:]]", "[[:alpha]"]),
+# Patterns made of what matters to the matcher, asked about every path of a dense set. There are many folders, each with
+# patterns of its own, so that one call of git answers for many.
+GLOBS = "* ** *** ? ?? a* *b a** **b a**b [ab] [!a] [^b] a[bc] *[a-b]* \\a [[:alpha:]] [/] [a/]b a[!c]b a b ab"
+ODD_BRACKETS = "[[:punct:]-a] [[:digit:][:space:]] [[:nope:]] [[:alpha] [[:alpha [--!-b] [a a\\ [é] [!/]"
+BRACKETS = st.one_of(
+    st.text(st.sampled_from("ab-!^[]\\"), min_size=1, max_size=4).map("[{}]".format),
+    st.sampled_from(ODD_BRACKETS.split(" ")),
 )
-DENSE_LINES = st.builds(
-    "{}{}{}".format,
-    st.sampled_from(["", "", "", "/", "!", "!/", "#", "\\"]),
-    st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join),
-    st.sampled_from(["", "", "", "/", " ", "\\ ", "\\\\ ", "  ", "\t", "\r"]),
+SEGMENTS = st.one_of(st.sampled_from(GLOBS.split()), st.sampled_from(["**", "*", "a", "b"]))
+PLAIN = st.sampled_from(["a", "b", "ab", "a*", "\\a", ""])
+ENDS = st.sampled_from(["/", "//", " ", "\\ ", "\\\\ ", "\\ \\ ", "\\  ", "  ", "\t", "\r"])
+SEVERAL = st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join)
+DENSE_LINES = st.one_of(
+    SEVERAL,
+    st.builds("{}{}".format, st.sampled_from(["/", "!", "!/"]), SEVERAL),
+    st.builds("{}{}{}".format, PLAIN, st.sampled_from(["", "", "/", "/*/"]), BRACKETS),
+    st.builds("{}{}".format, PLAIN, ENDS),
+    st.builds("{}{}".format, st.sampled_from(["#", "\\#", "\\!", "!", "!!", "/", "//"]), PLAIN),
 )
-SINGLE = [*"ab-]![^\\# ", "ab", "ba", "abc", "a ", "a  ", "a\\", "a\t", "\\ ", "b\\ ", "é", "a/]", "a/-"]
+FOLDERS = 12
+SINGLE = [*"ab-]![^\\# ", *("a\\", "\\ ", "b\\ ", "a\\ ", "a ", "a  ", "a\t")]
+SINGLE += ["ab", "ba", "abc", "#a", "!a", "é", "a/]", "a/-", "a/["]
 DENSE_PATHS = [
     *SINGLE,
     *("/".join(path) for path in product(["a", "b", "ab", "-"], repeat=2)),
-    *("/".join(path) for path in product(["a", "b", "ab", "-"], repeat=3)),
-    *("/".join(path) for path in product(["a", "b", "ab"], repeat=4)),
+    *("/".join(path) for path in product(["a", "b", "ab"], repeat=3)),
+    *("a/b/a/b", "b/ab/a/a", "ab/a/b/ab", "a/a/a/a", "b/b/b/a"),
 ]
 
 
@@ -73,25 +81,31 @@ DENSE_PATHS = [
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("repository").resolve()
     git("init", "-q", cwd=root)
+    for i in range(FOLDERS):
+        (root / str(i)).mkdir()
     return root
 
 
 @needs_git
-@settings(max_examples=400, deadline=None)
-@given(st.lists(DENSE_LINES, min_size=1, max_size=3).map("\n".join))
-def test_patterns_match_what_they_match_in_git(repository: Path, text: str) -> None:
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(DENSE_LINES, min_size=1, max_size=2), min_size=FOLDERS, max_size=FOLDERS))
+def test_patterns_match_what_they_match_in_git(repository: Path, patterns: list[list[str]]) -> None:
+    for i, lines in enumerate(patterns):
+        (repository / str(i) / ".gitignore").write_bytes("\n".join(lines).encode())
     # The paths need not exist: what has something below it is a folder, to git and here.
-    (repository / ".gitignore").write_bytes(text.encode())
-    asked = b"\0".join(os.fsencode(path) for path in DENSE_PATHS)
+    paths = [f"{i}/{path}" for i in range(FOLDERS) for path in DENSE_PATHS]
+    asked = b"\0".join(os.fsencode(path) for path in paths)
     answer = git("check-ignore", "-z", "--stdin", cwd=repository, input=asked, ok=(0, 1))
-    assert {os.fsdecode(path) for path in answer.split(b"\0") if path} == {
-        path for path in DENSE_PATHS if is_ignored(repository, Path(path))
-    }
+    ignored = {os.fsdecode(path) for path in answer.split(b"\0") if path}
+    for i, lines in enumerate(patterns):
+        below = Scope.of(repository / str(i))
+        ours = {path for path in DENSE_PATHS if is_ignored(repository / str(i), Path(path), below)}
+        assert ours == {path for path in DENSE_PATHS if f"{i}/{path}" in ignored}, lines
 
 
 NAMES = st.sampled_from(["a", "b", "ab", "a.c", "foo", "bar", "foo.log", "Ä", "[x]", "a b", "-", "x!", "*", "\\", "b "])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
-PIECES = st.one_of(NAMES, SEGMENTS, st.sampled_from(["/", "//", "**/", "/**", "*.c", "foo*", "[é]"]))
+PIECES = st.one_of(NAMES, SEGMENTS, BRACKETS, st.sampled_from(["/", "//", "**/", "/**", "*.c", "foo*", "[é]"]))
 PATTERNS = st.lists(PIECES, min_size=1, max_size=4).map("".join)
 LINES = st.tuples(
     st.sampled_from(["", "", "", "!", "/", "!/"]), PATTERNS, st.sampled_from(["", "", "", "/", " ", "\\ ", "\r"])
@@ -133,12 +147,11 @@ def test_ignored_is_what_git_ignores(
         # 1 says that nothing is ignored
         answer = git("check-ignore", "-z", "--stdin", cwd=root, input=asked, ok=(0, 1))
         assert {os.fsdecode(path) for path in answer.split(b"\0") if path} == {
-            str(path) for path in every if is_ignored(root, path)
+            str(path) for path in every if is_ignored(root, path, Scope.of(root))
         }
 
 
-def is_ignored(root: Path, path: Path) -> bool:
-    scope = Scope.of(root)
+def is_ignored(root: Path, path: Path, scope: Scope) -> bool:
     for i, part in enumerate(path.parts):
         if scope.ignores(part, is_folder=i + 1 < len(path.parts) or (root / path).is_dir()):
             return True

@@ -26,8 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-def build_parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser for `command`; for None, or a word that is no command, the one that lists them all."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser that knows the commands' names only: for help, the version, and what is no command."""
     from crumb import __version__
 
     parser = argparse.ArgumentParser(
@@ -35,15 +35,21 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"crumb {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module_name, summary) in COMMANDS.items():
-        if name == command:
-            module = importlib.import_module(module_name)
-            sub = commands.add_parser(name, help=summary, description=module.HELP)
-            module.add_arguments(sub)
-            sub.set_defaults(_module=module)
-        else:
-            commands.add_parser(name, help=summary, add_help=False)
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
     return parser
+
+
+def parse(words: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
+    """The module of the command that `words` begin with, and its arguments; SystemExit for help and wrong use."""
+    if not words or words[0] not in COMMANDS:
+        build_parser().parse_args(words)
+    module = importlib.import_module(COMMANDS[words[0]][0])
+    parser = argparse.ArgumentParser(prog=f"crumb {words[0]}", description=module.HELP)
+    module.add_arguments(parser)
+    # Intermixed: people write `crumb search QUERY --top-k 3 PATH`, and plain parsing ends the paths at the first
+    # option.
+    return module, parser.parse_intermixed_args(words[1:])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,9 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from crumb.errors import CrumbError
 
     words = list(sys.argv[1:] if argv is None else argv)
-    command = next((word for word in words if not word.startswith("-")), None)
-    args = build_parser(command).parse_args(words)
-    module: ModuleType = args._module
+    module, args = parse(words)
     try:
         code: int = module.run(args)
         sys.stdout.flush()
@@ -67,6 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CrumbError, OSError, ValueError) as error:
         # ValueError and OSError here come from what the user named (a file, a number); programming errors are other
         # types.
-        print(f"crumb {args.command}: {error}", file=sys.stderr)
+        print(f"crumb {words[0]}: {error}", file=sys.stderr)
         return 1
     return code

@@ -32,8 +32,11 @@ QUERY_PROMPTS = ("query",)
 PASSAGE_PROMPTS = ("document", "passage", "corpus")
 MOST_PASSAGE_TOKENS = 256  # special tokens and prompt included; a larger context does not make larger passages better
 
-_WINDOW_FILES = 256
-_WINDOW_BYTES = 4_000_000
+# A window is what is looked up, chunked and compared at a time; a batch, what is embedded before it is kept. They are
+# small enough that a bar moves and that stopping loses little, large enough for the engine and the database.
+_WINDOW_FILES = 64
+_WINDOW_BYTES = 250_000
+_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +216,12 @@ class _Searcher:
         keys = [self._vector_key(text) for text in texts]
         known = self._cache.vectors(keys, self._model.dimensions) if self._cache else {}
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if new:
+        for batch in _batches(list(new.items())):
             # Passages are made to fit: one that does not would be our mistake, and must not pass in silence.
-            made = self._model.encode(list(new.values()), prompt=self._prompt, truncation="error", progress=False)
-            fresh = dict(zip(new, made, strict=True))
+            made = self._model.encode(
+                [text for _, text in batch], prompt=self._prompt, truncation="error", progress=False
+            )
+            fresh = {key: row for (key, _), row in zip(batch, made, strict=True)}
             if self._cache:
                 self._cache.add_vectors(fresh)
             known |= fresh
@@ -239,6 +244,10 @@ class _Searcher:
 
     def _vector_key(self, text: str) -> bytes:
         return _key("vector", self._model.fingerprint, self._model.dimensions, self._prompt, text)
+
+
+def _batches(items: list[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
+    return (items[i : i + _BATCH] for i in range(0, len(items), _BATCH))
 
 
 def _key(*parts: str | int) -> bytes:

@@ -192,7 +192,7 @@ def _bracket(glob: bytes, i: int) -> tuple[set[bytes], int]:
                 i += 1
             c = glob[i : i + 1]
             members.update(b for b in _BYTES if previous <= b <= c)
-            previous = b"" if c else c
+            previous = b""
         elif c == b"[" and glob[i + 1 : i + 2] == b":":
             end = glob.find(b"]", i + 2)
             if end < 0:
@@ -201,7 +201,7 @@ def _bracket(glob: bytes, i: int) -> tuple[set[bytes], int]:
                 test = _POSIX.get(glob[i + 2 : end - 1])
                 if test is None:
                     return members, -1
-                members.update(b for b in _BYTES if b < b"\x80" and test(b))
+                members.update(b for b in _BYTES if test(b))
                 i, previous = end, b""
             else:
                 members.add(c)

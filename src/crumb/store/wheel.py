@@ -14,10 +14,28 @@ import stat
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from crumb.catalog import WheelSource
 from crumb.errors import FetchError, VerificationError
+
+# From this pip on, a dry run tells the URL without fetching the wheel first.
+_LAZY_REPORT = (25, 3)
+# Older ones are asked through the part that `pip index` is made of: not public, but those versions no longer change.
+_FINDER = """
+import json, sys
+from pip._internal.commands import create_command
+name, version, *options = sys.argv[1:]
+command = create_command("download")
+options, _ = command.parse_args(options)
+with command.main_context():
+    finder = command._build_package_finder(options, command.get_default_session(options))
+    links = [c.link for c in finder.find_all_candidates(name) if str(c.version) == version and c.link.is_wheel]
+if not links:
+    sys.exit(f"ERROR: No matching distribution found for {name}=={version}")
+print(json.dumps({"install": [{"download_info": {"url": links[0].url_without_fragment}}]}))
+"""
 
 
 class UnavailableError(FetchError):
@@ -35,10 +53,15 @@ def wheel_url(source: WheelSource, name: str) -> str:
             "this Python has no pip, which finds the package index for us. "
             f"Either run `python -m ensurepip`, or {way_out(source, name)}"
         )
-    # -P: a pip.py in the current folder must not be run. fast-deps: pip reads the metadata without all of the wheel.
-    command = [sys.executable, "-P", "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed"]
-    command += ["--only-binary", ":all:", "--use-feature=fast-deps", "--no-input", "--disable-pip-version-check"]
-    command += ["--quiet", "--report", "-", f"{source.distribution}=={source.version}"]
+    # -P: a pip.py in the current folder must not be run.
+    command = [sys.executable, "-P"]
+    options = ["--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "--quiet"]
+    lazy = tuple(int(part) for part in version("pip").split(".")[:2]) >= _LAZY_REPORT
+    if lazy:  # fast-deps: pip reads the metadata without all of the wheel
+        command += ["-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "--use-feature=fast-deps"]
+        command += [*options, "--report", "-", f"{source.distribution}=={source.version}"]
+    else:
+        command += ["-c", _FINDER, source.distribution, source.version, *options]
     asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         lines = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
