@@ -64,6 +64,30 @@ def _tile(bert: Any, context: int) -> None:
         embeddings.token_type_ids = torch.zeros((1, context), dtype=torch.long)
 
 
+def _rows_module(folder: Path, context: int) -> Any:
+    """A module from (ids, mask), both [batch, length], to hidden rows, in a form that the exporters can trace."""
+    import torch
+    from transformers import BertModel
+
+    bert = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager").eval()
+    _tile(bert, context)
+
+    class Rows(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = bert
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            hidden = self.bert.embeddings(input_ids=ids)
+            keep = (1.0 - mask[:, None, None, :].to(hidden.dtype)) * -1e9
+            for layer in self.bert.encoder.layer:
+                found = layer(hidden, attention_mask=keep)
+                hidden = found[0] if isinstance(found, tuple) else found
+            return hidden
+
+    return Rows().eval()
+
+
 def openvino_float32(folder: Path, threads: int, context: int) -> Encode:
     return _openvino(folder, threads, context, "f32")
 
@@ -75,17 +99,14 @@ def openvino_bf16(folder: Path, threads: int, context: int) -> Encode:
 def _openvino(folder: Path, threads: int, context: int, precision: str) -> Encode:
     import openvino as ov
     import torch
-    from transformers import BertModel
 
-    bert = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager").eval()
-    _tile(bert, context)
-    example = {name: torch.ones((2, 8), dtype=torch.long) for name in ("input_ids", "attention_mask")}
-    converted = ov.convert_model(bert, example_input=example)
+    ones = torch.ones((2, 8), dtype=torch.long)
+    converted = ov.convert_model(_rows_module(folder, context), example_input=(ones, ones))
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     compiled = ov.Core().compile_model(converted, "CPU", settings)
 
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        return np.asarray(compiled({"input_ids": ids, "attention_mask": mask})[0])
+        return np.asarray(compiled([ids, mask])[0])
 
     return _batched(folder, context, run)
 
@@ -101,22 +122,25 @@ def onnxruntime_int8(folder: Path, threads: int, context: int) -> Encode:
 def _onnxruntime(folder: Path, threads: int, context: int, quantised: bool) -> Encode:
     import onnxruntime
     import torch
-    from transformers import BertModel
 
-    bert = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager").eval()
-    _tile(bert, context)
     path = Path(tempfile.mkdtemp()) / "model.onnx"
     ones = torch.ones((2, 8), dtype=torch.long)
     names = ["input_ids", "attention_mask"]
     axes = {name: {0: "batch", 1: "length"} for name in (*names, "rows")}
     torch.onnx.export(
-        bert, (ones, ones), path, input_names=names, output_names=["rows"], dynamic_axes=axes, dynamo=False
+        _rows_module(folder, context),
+        (ones, ones),
+        path,
+        input_names=names,
+        output_names=["rows"],
+        dynamic_axes=axes,
+        dynamo=False,
     )
     if quantised:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         small = path.with_name("int8.onnx")
-        quantize_dynamic(path, small, weight_type=QuantType.QInt8)
+        quantize_dynamic(path, small, weight_type=QuantType.QInt8, per_channel=True)
         path = small
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

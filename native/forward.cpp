@@ -7,8 +7,8 @@ namespace crumb {
 
 namespace {
 
-constexpr int kBlockRows = 96;    // rows of a block: the FFN's hidden activations stay in L2
-constexpr int kQueryRange = 768;  // query rows of one attention task when threads share a text
+constexpr int kBlockRows = 96;      // rows of a block: the FFN's hidden activations stay in L2
+constexpr int kTasksPerWorker = 4;  // attention tasks wanted for each of several workers, so that none waits for long
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
@@ -44,10 +44,13 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
   }
   blocks_ = ceil_div(group.rows, block_);
 
+  // A task is a head of a text. Where there are too few, a head's query rows are split, though each part packs its keys anew.
+  const int tasks = shape.heads * static_cast<int>(group.last - group.first);
+  const int parts = workers > 1 ? ceil_div(kTasksPerWorker * workers, tasks) : 1;
   std::size_t floats = 0;
   for (std::size_t text = group.first; text < group.last; ++text) {
     const int length = batch.length(text);
-    const int range = workers > 1 ? kQueryRange : length;
+    const int range = round_up(ceil_div(length, parts), kernels_.row_tile);
     for (int head = 0; head < shape.heads; ++head) {
       for (int begin = 0; begin < length; begin += range) {
         jobs_.push_back({row_of(text), length, begin, std::min(begin + range, length), head});

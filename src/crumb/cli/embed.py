@@ -96,7 +96,13 @@ def run(args: argparse.Namespace) -> int:
     }
     # Nothing to encode, but a setting that the model refuses is refused here, while there is no output yet.
     dimensions = int(model.encode([], **how).shape[1])
-    settings = {"contract": model.contract.as_dict(), **how, "dimensions": dimensions, "with_text": args.with_text}
+    settings = {
+        "contract": model.contract.as_dict(),
+        **how,
+        "dimensions": dimensions,
+        "precision": model.engine.precision,
+        "with_text": args.with_text,
+    }
     if form == "parquet":
         from crumb.cli.writers import import_pyarrow
 

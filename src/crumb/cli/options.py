@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crumb.model import EncodeReport, Model
 
-# crumb.checkpoint.positions.METHODS, without loading numpy to say `--help`
+# crumb.checkpoint.positions.METHODS and crumb.model.Precision, without loading numpy to say `--help`
 POSITIONS = ("tile", "interpolate", "hierarchical")
+PRECISIONS = ("float32", "bf16")
 
 
 def positive_int(word: str) -> int:
@@ -29,7 +30,7 @@ def positive_int(word: str) -> int:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model`, `--context`, `--positions` and `--threads`, for `load_model` to read."""
+    """Adds `--model`, `--context`, `--positions`, `--precision` and `--threads`, for `load_model` to read."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -41,6 +42,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--positions", choices=POSITIONS, help="how to go past the positions that the model was trained with"
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="what is multiplied; bf16 is twice as fast where the CPU has it (default: float32)",
     )
     group.add_argument(
         "--threads", type=positive_int, metavar="N", help="threads of the engine (default: as the machine allows)"
@@ -63,7 +70,9 @@ def load_model(args: argparse.Namespace) -> Model:
     # Here and not above: `crumb embed --help` must not load numpy and the engine.
     from crumb.model import load
 
-    return load(args.model, context=args.context, positions=args.positions, threads=args.threads)
+    return load(
+        args.model, context=args.context, positions=args.positions, precision=args.precision, threads=args.threads
+    )
 
 
 def warn_truncated(model: Model, report: EncodeReport) -> None:

@@ -243,7 +243,8 @@ class _Searcher:
         )
 
     def _vector_key(self, text: str) -> bytes:
-        return _key("vector", self._model.fingerprint, self._model.dimensions, self._prompt, text)
+        model = self._model
+        return _key("vector", model.fingerprint, model.engine.precision, model.dimensions, self._prompt, text)
 
 
 def _batches(items: list[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
