@@ -223,7 +223,8 @@ def test_jsonl_file_has_a_sidecar(run_crumb: Run, model: crumb.Model, tmp_path: 
     assert there["counts"] == vars(report)
     assert there["settings"]["contract"]["fingerprint"] == model.fingerprint
     assert {key: value for key, value in there["settings"].items() if key != "contract"} == {
-        "prompt": "q: ", "dimensions": 32, "layers": None, "normalized": True, "truncation": "warn", "precision": "float32", "with_text": False,
+        "prompt": "q: ", "dimensions": 32, "layers": None, "normalized": True, "truncation": "warn",
+        "precision": "float32", "with_text": False,
     }  # fmt: skip
 
 
