@@ -16,6 +16,8 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from loopback import Silent, serving
+
 DISTRIBUTION = "tiny-test-model"
 WHEEL_NAME = "tiny_test_model-1.0-py3-none-any.whl"
 FOLDER = "tiny_test_model/model"
@@ -67,7 +69,7 @@ class Index:
 
 
 def serve(state: Index) -> Iterator[Index]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Silent, http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.requests += 1
             if self.path == f"/simple/{DISTRIBUTION}/":
@@ -115,15 +117,6 @@ def serve(state: Index) -> Iterator[Index]:
             with contextlib.suppress(ConnectionError):  # the client was killed
                 self.wfile.write(data)
 
-        def log_message(self, *args: object) -> None:
-            """Silent: stderr belongs to the tests."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    yield state
-    state.go_on.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as state.url:
+        yield state
+        state.go_on.set()

@@ -45,7 +45,7 @@ TOLERANCES = {"float32": (0.999999, 2e-5), "bf16": (0.9999, 2e-3)}
 
 @pytest.mark.parametrize("isa", PRECISIONS)
 def test_real_texts(isa: str, texts: list[str], expected: np.ndarray) -> None:
-    model = crumb.load(context=4096, positions="tile", isa=isa, precision=PRECISIONS[isa])  # type: ignore[arg-type]
+    model = crumb.load(context=4096, positions="tile", isa=isa, precision=PRECISIONS[isa])
     assert (model.engine.isa, model.engine.precision) == (isa, PRECISIONS[isa])
     vectors, report = model.encode(texts, return_report=True)
     assert report.truncated_texts == 0

@@ -50,7 +50,7 @@ def test_bits_depend_on_the_text_alone(isa: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("isa", PRECISIONS)
 def test_bits_of_long_texts(isa: str, texts: list[str]) -> None:
     """Texts of more than 1,024 tokens are shared by all threads: another path, the same bits."""
-    model = crumb.load(context=4096, positions="tile", isa=isa, precision=PRECISIONS[isa])  # type: ignore[arg-type]
+    model = crumb.load(context=4096, positions="tile", isa=isa, precision=PRECISIONS[isa])
     some = [texts[0], texts[-1], texts[50], texts[-4], texts[-7], "short"]
     alone = np.stack([model.encode(text, threads=1) for text in some])
     assert model.encode(some, threads=2).tobytes() == alone.tobytes()
@@ -105,10 +105,10 @@ def test_kernels_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch, model: crum
     assert FLOAT32[-1] == "portable"
     assert model.engine.isa == os.environ.get("CRUMB_ISA", FLOAT32[0])
     monkeypatch.setenv("CRUMB_ISA", "portable")
-    assert to_engine(random_bert(SHAPE), None).isa == "portable"  # type: ignore[arg-type]  # None means: by environment
+    assert to_engine(random_bert(SHAPE), None).isa == "portable"
     monkeypatch.setenv("CRUMB_ISA", "avx9000")
     with pytest.raises(ValueError, match=r"unknown kernels 'avx9000'; in float32 this CPU runs: .*portable"):
-        to_engine(random_bert(SHAPE), None)  # type: ignore[arg-type]  # as above
+        to_engine(random_bert(SHAPE), None)
 
 
 def test_kernels_of_another_cpu_are_refused() -> None:

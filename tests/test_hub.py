@@ -8,12 +8,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from loopback import Silent, serving
 
 pytest.importorskip("huggingface_hub")
 
@@ -63,7 +63,7 @@ class Hub:
 def hub() -> Iterator[Hub]:
     state = Hub()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Silent, http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.requests += 1
             path = self.path.partition("?")[0]
@@ -91,17 +91,8 @@ def hub() -> Iterator[Hub]:
             if self.command == "GET":
                 self.wfile.write(body)
 
-        def log_message(self, *args: object) -> None:
-            """Silent: stderr belongs to the tests."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as state.url:
+        yield state
 
 
 def crumb_pull(hub: Hub, tmp_path: Path, name: str = f"{REPO}@{COMMIT}") -> subprocess.CompletedProcess[str]:

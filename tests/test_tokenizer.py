@@ -25,7 +25,7 @@ def twin(model_folder: Path) -> object:
 def test_ids_of_real_texts(model: crumb.Model, texts: list[str], twin: object) -> None:
     tokenizer = model.tokenizer
     ids = [[*tokenizer.prefix, *found, *tokenizer.suffix] for found in tokenizer.encode(texts)]
-    assert ids == twin(texts, truncation=False, verbose=False)["input_ids"]  # type: ignore[operator]
+    assert ids == twin(texts, truncation=False, verbose=False)["input_ids"]
     assert tokenizer.prefix == (101,)
     assert tokenizer.suffix == (102,)
     assert tokenizer.count(texts) == [len(row) - 2 for row in ids]
@@ -34,7 +34,7 @@ def test_ids_of_real_texts(model: crumb.Model, texts: list[str], twin: object) -
 @given(text=st.text())
 def test_ids_of_any_text(model: crumb.Model, twin: object, text: str) -> None:
     ids = [*model.tokenizer.prefix, *model.tokenizer.encode([text])[0], *model.tokenizer.suffix]
-    assert ids == twin(text)["input_ids"]  # type: ignore[operator]
+    assert ids == twin(text)["input_ids"]
     assert all(0 <= a <= b <= len(text) for a, b in model.tokenizer.offsets(text))
 
 
@@ -67,7 +67,7 @@ def test_folders_without_a_tokenizer(tmp_path: Path) -> None:
     keep=st.integers(0, 3),
 )
 def test_the_cut(texts: list[list[int]], context: int, side: str, keep: int) -> None:
-    batch = fit(texts, context=context, side=side, prefix=(1,), suffix=(2,), keep=keep)  # type: ignore[arg-type]
+    batch = fit(texts, context=context, side=side, prefix=(1,), suffix=(2,), keep=keep)
     for i, ids in enumerate(texts):
         over = max(0, len(ids) + 2 - context)
         kept = list(ids)

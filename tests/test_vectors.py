@@ -34,7 +34,7 @@ def test_cut() -> None:
     assert cut(vectors, None) is vectors
     for wrong in (0, 5, -1, 1.0, True, "2"):
         with pytest.raises(ValueError, match="dimensions must be a whole number from 1 to 4"):
-            cut(vectors, wrong)  # type: ignore[arg-type]
+            cut(vectors, wrong)
 
 
 @given(data=st.data(), d=st.integers(1, 8))
@@ -105,7 +105,7 @@ def test_search_edges() -> None:
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             crumb.semantic_search(corpus, corpus, **{name: 0})
     with pytest.raises(ValueError, match="unknown score 'euclid'"):
-        crumb.semantic_search(corpus, corpus, score="euclid")  # type: ignore[arg-type]
+        crumb.semantic_search(corpus, corpus, score="euclid")
 
 
 def test_a_million_rows_need_no_matrix() -> None:
