@@ -160,9 +160,9 @@ void one_model(const Kernels& kernels, unsigned seed) {
   const auto draw = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
   Shape shape;
   shape.heads = draw(1, 4);
-  shape.hidden = shape.heads * draw(1, 36);
+  shape.hidden = shape.heads * draw(1, 36 / kernels.depth) * kernels.depth;
   shape.layers = draw(1, 2);
-  shape.ffn = draw(1, 90);
+  shape.ffn = draw(1, 90 / kernels.depth) * kernels.depth;
   shape.vocabulary = 40;
   shape.positions = 150;
   shape.activation = draw(0, 1) == 0 ? Activation::gelu : Activation::gelu_tanh;
@@ -189,7 +189,10 @@ void one_model(const Kernels& kernels, unsigned seed) {
       }
     }
   }
-  check(worst < 5e-4, kernels.name, "hidden rows differ from the naive encoder", seed);
+  // LayerNorm bounds the rows, so an absolute tolerance means the same everywhere; bfloat16 has 8 bits
+  const double tolerance = kernels.precision == Precision::float32 ? 5e-4 : 0.25;
+  if (worst >= tolerance) std::printf("largest difference %g\n", worst);
+  check(worst < tolerance, kernels.name, "hidden rows differ from the naive encoder", seed);
 
   const std::vector<Pooling> poolings{Pooling::cls, Pooling::max, Pooling::mean, Pooling::mean_sqrt_len,
                                       Pooling::lasttoken};
@@ -241,6 +244,11 @@ int main(int argc, char** argv) {
   throws([&] { encoder.check({ids, two, 1}, 2); }, "portable", "an id outside the vocabulary");
   throws([&] { encoder.check({ids, none, 2}, 2); }, "portable", "a text without tokens");
   throws([&] { encoder.check({ids, two, 1}, 1); }, "portable", "offsets that do not end with the ids");
+  for (const Kernels* const* at = all_kernels(); *at != nullptr; ++at) {
+    if (!(*at)->supported() || (*at)->depth == 1) continue;
+    Shape odd = shape;
+    throws([&] { Model(odd, 1).encoder(**at); }, (*at)->name, "sizes that are no multiples of the depth");
+  }
   throws([] { select_kernels("none such", Precision::float32); }, "none", "unknown kernels");
   model.layers[0].up.weight[0] = NAN;
   throws([&] { model.encoder(select_kernels("portable", Precision::float32)); }, "portable", "a weight that is not finite");
