@@ -31,7 +31,8 @@ void require_shape(const char* what, std::size_t got, int expected) {
 Precision precision_from_name(const std::string& name) {
   if (name == "float32") return Precision::float32;
   if (name == "bf16") return Precision::bf16;
-  throw std::invalid_argument("unknown precision '" + name + "'; known: float32, bf16");
+  if (name == "int8") return Precision::int8;
+  throw std::invalid_argument("unknown precision '" + name + "'; known: float32, bf16, int8");
 }
 
 // One encoder and the Python arrays whose memory it reads in place.

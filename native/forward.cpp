@@ -21,7 +21,6 @@ void Rows::reserve(int rows, int hidden, int element) {
   const std::size_t cells = static_cast<std::size_t>(rows) * static_cast<std::size_t>(hidden);
   x = make_buffer<float>(cells);
   const std::size_t bytes = cells * static_cast<std::size_t>(element);
-  if (element != sizeof(float)) input = make_buffer<std::byte>(bytes);
   qkv = make_buffer<std::byte>(3 * bytes);
   context = make_buffer<std::byte>(bytes);
   positions.resize(static_cast<std::size_t>(rows));
@@ -58,8 +57,18 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
     }
     floats = std::max(floats, kernels_.attention_scratch(length, shape.hidden / shape.heads));
   }
+  std::ptrdiff_t stride = 0;
+  if (shape.layers > 0) {
+    const PackedLayer& layer = weights_.layer(0);
+    for (const PackedLinear* w : {&layer.qkv, &layer.output, &layer.up, &layer.down}) {
+      stride = std::max(stride, kernels_.operand_stride(*w));
+    }
+  }
   for (Bench& bench : benches_) {
     if (bench.ffn == nullptr) {
+      if (kernels_.operand_of_x != nullptr) {
+        bench.operand = make_buffer<std::byte>(static_cast<std::size_t>(largest) * static_cast<std::size_t>(stride));
+      }
       bench.ffn = make_buffer<std::byte>(static_cast<std::size_t>(largest) * static_cast<std::size_t>(shape.ffn) *
                                          static_cast<std::size_t>(kernels_.element));
     }
@@ -74,15 +83,15 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
 // one task.
 void Forward::run(int layers) {
   const auto blocks = static_cast<std::size_t>(blocks_);
-  parallel_(blocks, [&](std::size_t block, int) {
+  parallel_(blocks, [&](std::size_t block, int worker) {
     embed(static_cast<int>(block));
-    if (layers > 0) project(weights_.layer(0), static_cast<int>(block));
+    if (layers > 0) project(weights_.layer(0), static_cast<int>(block), worker);
   });
   for (int i = 0; i < layers; ++i) {
     parallel_(jobs_.size(), [&](std::size_t job, int worker) { attend(jobs_[job], worker); });
     parallel_(blocks, [&](std::size_t block, int worker) {
       finish(weights_.layer(i), static_cast<int>(block), worker);
-      if (i + 1 < layers) project(weights_.layer(i + 1), static_cast<int>(block));
+      if (i + 1 < layers) project(weights_.layer(i + 1), static_cast<int>(block), worker);
     });
   }
 }
@@ -113,14 +122,28 @@ void Forward::embed(int block) {
     while (base + r >= batch_.offsets[text + 1]) ++text;
     rows_.positions[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(base + r - batch_.offsets[text]);
   }
-  kernels_.embed(weights_.embeddings(), batch_.ids + base + begin, rows_.positions.data() + begin, rows, x(begin),
-                 input(begin));
+  kernels_.embed(weights_.embeddings(), batch_.ids + base + begin, rows_.positions.data() + begin, rows, x(begin));
 }
 
-void Forward::project(const PackedLayer& layer, int block) {
-  const int hidden = weights_.shape().hidden;
+Operand Forward::operand_of_x(const PackedLinear& w, int block, int worker) const {
+  const float* from = x(block * block_);
+  if (kernels_.operand_of_x == nullptr) return {from, w.in * static_cast<std::ptrdiff_t>(sizeof(float))};
+  std::byte* to = benches_[static_cast<std::size_t>(worker)].operand.get();
+  kernels_.operand_of_x(w, from, rows_in(block), to);
+  return {to, kernels_.operand_stride(w)};
+}
+
+Operand Forward::operand_of_elements(const PackedLinear& w, const void* elements, int rows, int worker) const {
+  if (kernels_.operand_of_elements == nullptr) return {elements, static_cast<std::ptrdiff_t>(w.in) * kernels_.element};
+  std::byte* to = benches_[static_cast<std::size_t>(worker)].operand.get();
+  kernels_.operand_of_elements(w, elements, rows, to);
+  return {to, kernels_.operand_stride(w)};
+}
+
+void Forward::project(const PackedLayer& layer, int block, int worker) {
   const int begin = block * block_;
-  kernels_.linear(layer.qkv, input(begin), hidden, rows_in(block), at(rows_.qkv, 3, begin), 3 * hidden);
+  kernels_.linear(layer.qkv, operand_of_x(layer.qkv, block, worker), rows_in(block), at(rows_.qkv, 3, begin),
+                  3 * weights_.shape().hidden);
 }
 
 void Forward::attend(const Job& job, int worker) {
@@ -148,10 +171,11 @@ void Forward::finish(const PackedLayer& layer, int block, int worker) {
   const int begin = block * block_;
   const int rows = rows_in(block);
   std::byte* ffn = benches_[static_cast<std::size_t>(worker)].ffn.get();
-  kernels_.linear_residual_norm(layer.output, at(rows_.context, 1, begin), shape.hidden, rows, x(begin), input(begin),
-                                layer.attention_norm);
-  kernels_.linear_activation(layer.up, input(begin), shape.hidden, rows, ffn, shape.ffn, shape.activation);
-  kernels_.linear_residual_norm(layer.down, ffn, shape.ffn, rows, x(begin), input(begin), layer.ffn_norm);
+  kernels_.linear_residual_norm(layer.output, operand_of_elements(layer.output, at(rows_.context, 1, begin), rows, worker),
+                                rows, x(begin), layer.attention_norm);
+  kernels_.linear_activation(layer.up, operand_of_x(layer.up, block, worker), rows, ffn, shape.ffn, shape.activation);
+  kernels_.linear_residual_norm(layer.down, operand_of_elements(layer.down, ffn, rows, worker), rows, x(begin),
+                                layer.ffn_norm);
 }
 
 }  // namespace crumb

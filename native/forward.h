@@ -35,8 +35,8 @@ struct Group {
 // What a group keeps from step to step; grows, never shrinks, so that the next group of a worker finds it ready.
 struct Rows {
   int capacity = 0;
-  Buffer<float> x;                         // [rows][hidden], the residual stream
-  Buffer<std::byte> input, qkv, context;   // elements [rows][hidden], [rows][3 * hidden], [rows][hidden]
+  Buffer<float> x;                 // [rows][hidden], the residual stream
+  Buffer<std::byte> qkv, context;  // elements [rows][3 * hidden], [rows][hidden]
   std::vector<std::int32_t> positions;
 
   void reserve(int rows, int hidden, int element);
@@ -44,7 +44,8 @@ struct Rows {
 
 // What one worker needs inside a task.
 struct Bench {
-  Buffer<std::byte> ffn;  // elements [block][ffn]
+  Buffer<std::byte> ffn;      // elements [block][ffn]
+  Buffer<std::byte> operand;  // what a linear layer multiplies, where that is not the rows themselves
   Buffer<float> attention;
   std::size_t attention_floats = 0;
 };
@@ -81,11 +82,12 @@ class Forward {
     const auto index = static_cast<std::ptrdiff_t>(row) * width * weights_.shape().hidden + column;
     return buffer.get() + index * kernels_.element;
   }
-  void* input(int row) const { return rows_.input == nullptr ? static_cast<void*>(x(row)) : at(rows_.input, 1, row); }
   int rows_in(int block) const;
+  Operand operand_of_x(const PackedLinear& w, int block, int worker) const;
+  Operand operand_of_elements(const PackedLinear& w, const void* elements, int rows, int worker) const;
 
   void embed(int block);
-  void project(const PackedLayer& layer, int block);
+  void project(const PackedLayer& layer, int block, int worker);
   void attend(const Job& job, int worker);
   void finish(const PackedLayer& layer, int block, int worker);
 

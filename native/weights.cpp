@@ -6,9 +6,13 @@
 #include <stdexcept>
 #include <string>
 
+#include "outliers.h"
+
 namespace crumb {
 
 namespace {
+
+int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
 void require_finite(const float* values, std::size_t count) {
   // A sum is finite only if every term is (overflow cannot happen in float64), and it vectorises where a test does not.
@@ -23,68 +27,91 @@ Weights::Weights(const Shape& shape, const EmbeddingTables& embeddings, const st
                  const Kernels& kernels)
     : shape_(shape), embeddings_(embeddings) {
   const int hidden = shape.hidden;
-  if (hidden % kernels.depth != 0 || shape.ffn % kernels.depth != 0 || (hidden / shape.heads) % kernels.depth != 0) {
+  const int multiple = kernels.size_multiple;
+  if (hidden % multiple != 0 || shape.ffn % multiple != 0 || (hidden / shape.heads) % multiple != 0) {
     throw std::invalid_argument("the kernels '" + std::string(kernels.name) + "' need hidden, FFN and head sizes that are " +
-                                "multiples of " + std::to_string(kernels.depth) + ", got " + std::to_string(hidden) + ", " +
+                                "multiples of " + std::to_string(multiple) + ", got " + std::to_string(hidden) + ", " +
                                 std::to_string(shape.ffn) + " and " + std::to_string(hidden / shape.heads));
   }
   embeddings_.type = keep(embeddings.type, hidden);
   embeddings_.norm = {keep(embeddings.norm.gamma, hidden), keep(embeddings.norm.beta, hidden), shape.epsilon};
+  const bool bytes = kernels.precision == Precision::int8;
+  const Split none;
+  const Split rows = bytes ? keep(Split::What::rows, outlying_activations(embeddings_.norm, layers, hidden), hidden) : none;
   for (const LayerView& from : layers) {
+    const Split weights =
+        bytes ? keep(Split::What::weights, outlying_weights(from.down.weight, hidden, shape.ffn), shape.ffn) : none;
     PackedLayer to;
-    to.qkv = pack({from.query, from.key, from.value}, hidden, hidden, kernels);
-    to.output = pack({from.output}, hidden, hidden, kernels);
-    to.up = pack({from.up}, shape.ffn, hidden, kernels);
-    to.down = pack({from.down}, hidden, shape.ffn, kernels);
+    to.qkv = pack({from.query, from.key, from.value}, hidden, hidden, rows, kernels);
+    to.output = pack({from.output}, hidden, hidden, none, kernels);
+    to.up = pack({from.up}, shape.ffn, hidden, rows, kernels);
+    to.down = pack({from.down}, hidden, shape.ffn, weights, kernels);
     to.attention_norm = {keep(from.attention_gamma, hidden), keep(from.attention_beta, hidden), shape.epsilon};
     to.ffn_norm = {keep(from.ffn_gamma, hidden), keep(from.ffn_beta, hidden), shape.epsilon};
     layers_.push_back(to);
   }
 }
 
-const float* Weights::keep(const float* values, int count) {
-  require_finite(values, static_cast<std::size_t>(count));
-  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+std::byte* Weights::keep_bytes(std::size_t bytes) {
   memory_.push_back(make_buffer<std::byte>(bytes));
-  std::memcpy(memory_.back().get(), values, bytes);
   bytes_ += bytes;
-  return reinterpret_cast<const float*>(memory_.back().get());
+  return memory_.back().get();
 }
 
-PackedLinear Weights::pack(const std::vector<DenseView>& stacked, int out_each, int in, const Kernels& kernels) {
-  const int panel = kernels.panel;
-  const int depth = kernels.depth;
-  const int out = out_each * static_cast<int>(stacked.size());
-  const auto padded = static_cast<std::size_t>((out + panel - 1) / panel * panel);
-  const std::size_t cells = padded * static_cast<std::size_t>(in);
-  const std::size_t matrix = (cells * static_cast<std::size_t>(kernels.element) + 63) / 64 * 64;
-  memory_.push_back(make_buffer<std::byte>(matrix + padded * sizeof(float)));
-  std::byte* memory = memory_.back().get();
-  auto* bias = reinterpret_cast<float*>(memory + matrix);
-  std::fill_n(bias, padded, 0.0F);
+const float* Weights::keep(const float* values, int count) {
+  require_finite(values, static_cast<std::size_t>(count));
+  std::byte* to = keep_bytes(static_cast<std::size_t>(count) * sizeof(float));
+  std::memcpy(to, values, static_cast<std::size_t>(count) * sizeof(float));
+  return reinterpret_cast<const float*>(to);
+}
 
-  // One panel at a time in float32, then as elements: [in / depth][panel][depth]
-  const std::size_t panel_cells = static_cast<std::size_t>(panel) * static_cast<std::size_t>(in);
-  Buffer<float> staged = make_buffer<float>(panel_cells);
-  for (int column = 0; column < static_cast<int>(padded); column += panel) {
-    std::fill_n(staged.get(), panel_cells, 0.0F);
-    for (int c = 0; c < panel && column + c < out; ++c) {
-      const DenseView& from = stacked[static_cast<std::size_t>((column + c) / out_each)];
-      const int output = (column + c) % out_each;
-      const float* row = from.weight + static_cast<std::ptrdiff_t>(output) * in;
-      for (int i = 0; i < in; ++i) {
-        staged[static_cast<std::size_t>((i / depth * panel + c) * depth + i % depth)] = row[i];
-      }
-      bias[column + c] = from.bias[output];
+Split Weights::keep(Split::What what, std::vector<int> columns, int in) {
+  if (columns.empty()) return {};
+  auto* kept = reinterpret_cast<std::int32_t*>(keep_bytes(columns.size() * sizeof(std::int32_t)));
+  auto* thirds = reinterpret_cast<float*>(keep_bytes(static_cast<std::size_t>(in) * sizeof(float)));
+  std::copy(columns.begin(), columns.end(), kept);
+  std::fill_n(thirds, in, 1.0F);
+  for (const int column : columns) thirds[column] = 1.0F / 3.0F;
+  return {what, kept, static_cast<int>(columns.size()), thirds};
+}
+
+PackedLinear Weights::pack(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split,
+                           const Kernels& kernels) {
+  PackedLinear linear;
+  linear.in = in;
+  linear.slots = round_up(in + 2 * split.count, kernels.slot_multiple);
+  linear.out = out_each * static_cast<int>(stacked.size());
+  linear.split = split;
+  const int padded = round_up(linear.out, kernels.panel);
+  const std::size_t panel_bytes = static_cast<std::size_t>(kernels.panel) * static_cast<std::size_t>(linear.slots) *
+                                  static_cast<std::size_t>(kernels.weight);
+  const bool bytes = kernels.precision == Precision::int8;
+  std::byte* weights = keep_bytes(panel_bytes * static_cast<std::size_t>(padded / kernels.panel));
+  auto* bias = reinterpret_cast<float*>(keep_bytes(static_cast<std::size_t>(padded) * (bytes ? 3 : 1) * sizeof(float)));
+  float* step = bytes ? bias + padded : nullptr;
+  float* sums = bytes ? step + padded : nullptr;
+
+  std::vector<const float*> rows(static_cast<std::size_t>(kernels.panel));
+  for (int first = 0; first < padded; first += kernels.panel) {
+    const int count = std::min(kernels.panel, linear.out - first);
+    for (int c = 0; c < kernels.panel; ++c) {
+      bias[first + c] = 0.0F;
+      if (c >= count) continue;
+      const DenseView& from = stacked[static_cast<std::size_t>((first + c) / out_each)];
+      const int output = (first + c) % out_each;
+      rows[static_cast<std::size_t>(c)] = from.weight + static_cast<std::ptrdiff_t>(output) * in;
+      bias[first + c] = from.bias[output];
+      require_finite(rows[static_cast<std::size_t>(c)], static_cast<std::size_t>(in));
     }
-    require_finite(staged.get(), panel_cells);
-    kernels.convert(staged.get(), panel_cells,
-                    memory + static_cast<std::size_t>(column) * static_cast<std::size_t>(in) *
-                                 static_cast<std::size_t>(kernels.element));
+    kernels.pack(linear, rows.data(), count, weights, bytes ? step + first : nullptr, bytes ? sums + first : nullptr);
+    weights += panel_bytes;
   }
-  require_finite(bias, padded);
-  bytes_ += matrix + padded * sizeof(float);
-  return {memory, bias, in, out};
+  require_finite(bias, static_cast<std::size_t>(padded));
+  linear.weights = weights - panel_bytes * static_cast<std::size_t>(padded / kernels.panel);
+  linear.bias = bias;
+  linear.step = step;
+  linear.sums = sums;
+  return linear;
 }
 
 }  // namespace crumb

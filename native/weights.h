@@ -56,8 +56,10 @@ class Weights {
 
  private:
   // Packs matrices stacked one on the other: their outputs become neighbours, so one pass over the rows makes them all.
-  PackedLinear pack(const std::vector<DenseView>& stacked, int out_each, int in, const Kernels& kernels);
+  PackedLinear pack(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split, const Kernels& kernels);
+  Split keep(Split::What what, std::vector<int> columns, int in);
   const float* keep(const float* values, int count);
+  std::byte* keep_bytes(std::size_t bytes);
 
   Shape shape_;
   EmbeddingTables embeddings_;

@@ -11,6 +11,6 @@ static bool supported() {
 }
 
 // 6 x 2 sums, 2 weights and a broadcast fit the 16 registers.
-const Kernels kernels = generic::Table<generic::Float32<Vec>, 6, 2>::make("avx2", Precision::float32, supported);
+const Kernels kernels = generic::DirectTable<generic::Tiled<generic::Float32<Vec>, 6, 2>>::make("avx2", Precision::float32, supported);
 
 }  // namespace crumb::avx2

@@ -11,6 +11,6 @@ static bool supported() {
 }
 
 // 12 x 2 sums, 2 weights and a broadcast fit the 32 registers.
-const Kernels kernels = generic::Table<generic::Float32<Vec>, 12, 2>::make("avx512", Precision::float32, supported);
+const Kernels kernels = generic::DirectTable<generic::Tiled<generic::Float32<Vec>, 12, 2>>::make("avx512", Precision::float32, supported);
 
 }  // namespace crumb::avx512

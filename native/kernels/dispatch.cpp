@@ -7,22 +7,43 @@
 namespace crumb {
 
 #if defined(CRUMB_X86)
+namespace avx512_bf16 {
+extern const Kernels kernels;
+}
 namespace avx512 {
 extern const Kernels kernels;
 }
-namespace avx512_bf16 {
+namespace avx512_vnni_bf16 {
+extern const Kernels kernels;
+}
+namespace avx512_vnni {
+extern const Kernels kernels;
+}
+namespace avx_vnni {
 extern const Kernels kernels;
 }
 namespace avx2 {
 extern const Kernels kernels;
 }
+namespace avx2_int8 {
+extern const Kernels kernels;
+}
 #endif
 #if defined(CRUMB_ARM64)
+namespace neon_bf16 {
+extern const Kernels kernels;
+}
 namespace neon {
+extern const Kernels kernels;
+}
+namespace neon_dot {
 extern const Kernels kernels;
 }
 #endif
 namespace portable {
+extern const Kernels kernels;
+}
+namespace portable_int8 {
 extern const Kernels kernels;
 }
 
@@ -30,15 +51,18 @@ const Kernels* const* all_kernels() {
   static const Kernels* const list[] = {
 #if defined(CRUMB_X86)
       &avx512_bf16::kernels, &avx512::kernels, &avx2::kernels,
+      &avx512_vnni_bf16::kernels, &avx512_vnni::kernels, &avx_vnni::kernels, &avx2_int8::kernels,
 #endif
 #if defined(CRUMB_ARM64)
-      &neon::kernels,
+      &neon_bf16::kernels, &neon::kernels, &neon_dot::kernels,
 #endif
-      &portable::kernels, nullptr};
+      &portable::kernels, &portable_int8::kernels, nullptr};
   return list;
 }
 
-const char* precision_name(Precision precision) { return precision == Precision::bf16 ? "bf16" : "float32"; }
+const char* precision_name(Precision precision) {
+  return precision == Precision::float32 ? "float32" : precision == Precision::bf16 ? "bf16" : "int8";
+}
 
 const Kernels& select_kernels(const char* name, Precision precision) {
   const std::string wanted = name == nullptr ? "" : name;

@@ -11,6 +11,6 @@ static bool supported() {
 }
 
 // 6 x 4 sums, 4 weights and a broadcast fit the 32 registers.
-const Kernels kernels = generic::Table<generic::Float32<Vec>, 6, 4>::make("neon", Precision::float32, supported);
+const Kernels kernels = generic::DirectTable<generic::Tiled<generic::Float32<Vec>, 6, 4>>::make("neon", Precision::float32, supported);
 
 }  // namespace crumb::neon

@@ -11,6 +11,6 @@ static bool supported() {
 }
 
 // 4 x 2 sums and 2 weights fit the 16 registers of the x86-64 baseline.
-const Kernels kernels = generic::Table<generic::Float32<Vec>, 4, 2>::make("portable", Precision::float32, supported);
+const Kernels kernels = generic::DirectTable<generic::Tiled<generic::Float32<Vec>, 4, 2>>::make("portable", Precision::float32, supported);
 
 }  // namespace crumb::portable

@@ -12,17 +12,39 @@ namespace crumb {
 
 enum class Activation : int { gelu = 0, gelu_tanh = 1 };
 
-// What is multiplied: float32 by float32, or bfloat16 pairs summed in float32. Sums, residuals, LayerNorm and softmax are
-// float32 in either case.
-enum class Precision : int { float32 = 0, bf16 = 1 };
+// What is multiplied: float32 by float32, bfloat16 pairs, or bytes (activations of 8 bits with a step and a zero of their own
+// per token, weights of 8 bits with a step per output column). Sums are float32, and int32 for bytes; residuals, LayerNorm and
+// softmax are float32 in every case.
+enum class Precision : int { float32 = 0, bf16 = 1, int8 = 2 };
 
-// One linear layer y = x W^T + b in the kernel's own layout: panels of `panel` output columns, each [in / depth][panel][depth],
-// the last one padded with zeros, so that a panel is read front to back once per tile of rows.
+// Which input columns of a linear layer have three slots instead of one, so that few large values do not coarsen the step of
+// all others (after outlier channel splitting, Zhao et al., arXiv 1901.09504). Bytes only.
+struct Split {
+  enum class What { rows, weights };  // is it the activation that is dealt over the three slots, or the weight?
+  What what = What::rows;
+  const std::int32_t* columns = nullptr;
+  int count = 0;
+  const float* thirds = nullptr;  // [in], 1/3 for the columns that are split, else 1; null if none is
+};
+
+// One linear layer y = x W^T + b in the kernel's own layout: panels of `panel` output columns, each [slots / depth][panel][depth],
+// the last one padded with zeros, so that a panel is read front to back once per tile of rows. A slot is an input column; the
+// further slots of split columns come behind, then zeros up to a multiple of slot_multiple.
 struct PackedLinear {
-  const void* weights = nullptr;  // elements [ceil(out / panel)][in / depth][panel][depth]
-  const float* bias = nullptr;    // [ceil(out / panel) * panel]
+  const void* weights = nullptr;
+  const float* bias = nullptr;  // [ceil(out / panel) * panel]; likewise below
+  const float* step = nullptr;  // bytes: what 1 in a weight is worth
+  const float* sums = nullptr;  // bytes: the sum of a column's weights, times its step
   int in = 0;
+  int slots = 0;
   int out = 0;
+  Split split;
+};
+
+// Rows as a linear layer multiplies them, `stride` bytes from one to the next.
+struct Operand {
+  const void* rows = nullptr;
+  std::ptrdiff_t stride = 0;
 };
 
 struct LayerNorm {
@@ -56,28 +78,33 @@ struct AttentionJob {
   float* scratch = nullptr;  // attention_scratch(length, head_size) floats, 64-byte aligned
 };
 
-// Activations are kept as elements wherever they are only multiplied; x, the residual stream, is float32. `input` is x as
-// elements: x itself where an element is a float.
+// Between the steps activations are kept as elements (float32 or bfloat16), but for x, the residual stream, which is float32.
+// Before a linear layer they become its operand; a null operand_of_... says that they are multiplied as they are.
 struct Kernels {
   const char* name;
   Precision precision;
   bool (*supported)();
-  int panel;     // output columns of a packed panel
-  int row_tile;  // rows of a GEMM tile: blocks of rows that are multiples of it waste nothing
-  int element;   // bytes of an element
-  int depth;     // elements that one step multiplies together; hidden, FFN and head sizes must be multiples of it
+  int panel;          // output columns of a packed panel
+  int row_tile;       // rows of a GEMM tile: blocks of rows that are multiples of it waste nothing
+  int element;        // bytes of an element
+  int weight;         // bytes of a packed weight
+  int size_multiple;  // of which hidden, FFN and head sizes must be multiples
+  int slot_multiple;  // to which slots are rounded up
 
-  void (*convert)(const float* from, std::size_t count, void* to);
-  void (*embed)(const EmbeddingTables& tables, const std::int32_t* ids, const std::int32_t* positions, int rows, float* x,
-                void* input);
-  // c[rows][ldc] = a W^T + b
-  void (*linear)(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, void* c, std::ptrdiff_t ldc);
-  // c = activation(a W^T + b)
-  void (*linear_activation)(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, void* c,
-                            std::ptrdiff_t ldc, Activation activation);
-  // x = LayerNorm(x + a W^T + b), rows of x contiguous, and `input` again from it
-  void (*linear_residual_norm)(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, float* x, void* input,
-                               const LayerNorm& norm);
+  // One panel from `count` <= panel rows of W, each [in]
+  void (*pack)(const PackedLinear& layout, const float* const* rows, int count, void* weights, float* step, float* sums);
+
+  std::ptrdiff_t (*operand_stride)(const PackedLinear& w);
+  void (*operand_of_x)(const PackedLinear& w, const float* x, int rows, void* to);
+  void (*operand_of_elements)(const PackedLinear& w, const void* elements, int rows, void* to);
+
+  void (*embed)(const EmbeddingTables& tables, const std::int32_t* ids, const std::int32_t* positions, int rows, float* x);
+  // c[rows][ldc] = a W^T + b, as elements
+  void (*linear)(const PackedLinear& w, Operand a, int rows, void* c, std::ptrdiff_t ldc);
+  // c = activation(a W^T + b), as elements
+  void (*linear_activation)(const PackedLinear& w, Operand a, int rows, void* c, std::ptrdiff_t ldc, Activation activation);
+  // x = LayerNorm(x + a W^T + b), rows of x contiguous
+  void (*linear_residual_norm)(const PackedLinear& w, Operand a, int rows, float* x, const LayerNorm& norm);
   // Softmax attention in O(length) memory; a row's bits depend on its own text only.
   void (*attention)(const AttentionJob& job);
   std::size_t (*attention_scratch)(int length, int head_size);

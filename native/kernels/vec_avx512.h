@@ -29,6 +29,10 @@ static inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 static inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 // x * 2^n for integral n in [-126, 127]
 static inline Vec scale_exp2(Vec x, Vec n) { return {_mm512_scalef_ps(x.v, n.v)}; }
+// integral lanes of [0, 255]
+static inline void store_bytes(Vec a, std::uint8_t* p) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
 static inline float reduce_add(Vec a) { return _mm512_reduce_add_ps(a.v); }
 static inline float reduce_max(Vec a) { return _mm512_reduce_max_ps(a.v); }
 

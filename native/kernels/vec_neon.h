@@ -38,6 +38,12 @@ static inline Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
 static inline Vec scale_exp2(Vec x, Vec n) {
   return {vmulq_f32(x.v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v), vdupq_n_s32(127)), 23)))};
 }
+// integral lanes of [0, 255]
+static inline void store_bytes(Vec a, std::uint8_t* p) {
+  const uint16x4_t shorts = vmovn_u32(vcvtq_u32_f32(a.v));
+  const std::uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(shorts, shorts))), 0);
+  std::memcpy(p, &four, sizeof four);
+}
 static inline float reduce_add(Vec a) { return vaddvq_f32(a.v); }
 static inline float reduce_max(Vec a) { return vmaxvq_f32(a.v); }
 

@@ -51,6 +51,10 @@ static inline Vec scale_exp2(Vec x, Vec n) {
   const Vec::Ints exponent = __builtin_convertvector(n.v, Vec::Ints) + 127;
   return {x.v * (Vec::Lanes)(exponent << 23)};
 }
+// integral lanes of [0, 255]
+static inline void store_bytes(Vec a, std::uint8_t* p) {
+  for (int i = 0; i < Vec::width; ++i) p[i] = static_cast<std::uint8_t>(static_cast<int>(a.v[i]));
+}
 static inline float reduce_add(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 static inline float reduce_max(Vec a) {
   const float x = a.v[0] > a.v[1] ? a.v[0] : a.v[1];

@@ -160,9 +160,9 @@ void one_model(const Kernels& kernels, unsigned seed) {
   const auto draw = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
   Shape shape;
   shape.heads = draw(1, 4);
-  shape.hidden = shape.heads * draw(1, 36 / kernels.depth) * kernels.depth;
+  shape.hidden = shape.heads * draw(1, std::max(1, 36 / kernels.size_multiple)) * kernels.size_multiple;
   shape.layers = draw(1, 2);
-  shape.ffn = draw(1, 90 / kernels.depth) * kernels.depth;
+  shape.ffn = draw(1, std::max(1, 90 / kernels.size_multiple)) * kernels.size_multiple;
   shape.vocabulary = 40;
   shape.positions = 150;
   shape.activation = draw(0, 1) == 0 ? Activation::gelu : Activation::gelu_tanh;
@@ -245,9 +245,9 @@ int main(int argc, char** argv) {
   throws([&] { encoder.check({ids, none, 2}, 2); }, "portable", "a text without tokens");
   throws([&] { encoder.check({ids, two, 1}, 1); }, "portable", "offsets that do not end with the ids");
   for (const Kernels* const* at = all_kernels(); *at != nullptr; ++at) {
-    if (!(*at)->supported() || (*at)->depth == 1) continue;
+    if (!(*at)->supported() || (*at)->size_multiple == 1) continue;
     Shape odd = shape;
-    throws([&] { Model(odd, 1).encoder(**at); }, (*at)->name, "sizes that are no multiples of the depth");
+    throws([&] { Model(odd, 1).encoder(**at); }, (*at)->name, "sizes that are no multiples of the size");
   }
   throws([] { select_kernels("none such", Precision::float32); }, "none", "unknown kernels");
   model.layers[0].up.weight[0] = NAN;

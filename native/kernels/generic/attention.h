@@ -1,4 +1,4 @@
-// Softmax attention of one head over one text, over a way to multiply D (gemm.h).
+// Softmax attention of one head over one text, over a product P (gemm.h).
 //
 // Enters: the head's query, key and value columns. Leaves: its output columns. Keys are met in chunks of `kChunk` counted
 // from the text's first token, with a running maximum and sum per query (online softmax, Milakov and Gimelshein, arXiv
@@ -12,17 +12,18 @@
 
 namespace crumb::generic {
 
-template <class D, int MR, int NV>
+template <class P>
 struct Attention {
+  using D = typename P::Format;
   using V = typename D::Vec;
   using Element = typename D::Element;
   static constexpr int W = V::width;
-  static constexpr int NR = NV * W;
+  static constexpr int NR = P::panel;
   static constexpr int kChunk = 128;                                 // keys a step
-  static constexpr int kQueries = MR * (48 / MR > 0 ? 48 / MR : 1);  // query rows whose scores stay in L1
+  static constexpr int kQueries = P::row_tile * (48 / P::row_tile > 0 ? 48 / P::row_tile : 1);  // query rows whose scores stay in L1
   static constexpr bool kSameElement = std::is_same_v<Element, float>;
   static constexpr float kLog2e = 1.44269504088896341F;
-  static_assert(kChunk % NR == 0 && kChunk % D::depth == 0);
+  static_assert(kChunk % NR == 0 && kChunk % P::step == 0);
 
   static int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
@@ -37,7 +38,7 @@ struct Attention {
       const auto cells = static_cast<std::size_t>(kQueries) * kChunk;
       keys = 0;
       values = keys + floats(tokens * static_cast<std::size_t>(head_size));
-      scores = values + floats(static_cast<std::size_t>(round_up(length, D::depth)) * columns);
+      scores = values + floats(static_cast<std::size_t>(round_up(length, P::step)) * columns);
       weights = scores + cells;
       output = weights + (kSameElement ? 0 : floats(cells));
       sums = output + static_cast<std::size_t>(kQueries) * columns;
@@ -66,7 +67,7 @@ struct Attention {
   // Values as panels over the head's columns, [column panel][tokens / depth][NR][depth]
   static void pack_values(const AttentionJob& job, Element* to) {
     const auto* value = static_cast<const Element*>(job.value);
-    const int tokens = round_up(job.length, D::depth);
+    const int tokens = round_up(job.length, P::step);
     for (int panel = 0; panel < job.head_size; panel += NR) {
       const int count = job.head_size - panel < NR ? job.head_size - panel : NR;
       Element* at = to + static_cast<std::ptrdiff_t>(panel / NR) * tokens * NR;
@@ -85,7 +86,7 @@ struct Attention {
   static V weight(V x) { return exp2<V, D::exp_degree>(x); }
 
   // One query row against one chunk, in powers of two (`scale` holds log2 e): weights from scores, zeros up to a multiple of
-  // the depth behind them; returns by how much the output so far has to be scaled.
+  // the step behind them; returns by how much the output so far has to be scaled.
   static float softmax_step(float* scores, Element* weights, int keys, float scale, float& running_max,
                             float& running_sum) {
     const int whole = keys / W * W;
@@ -118,6 +119,7 @@ struct Attention {
       }
       D::store(V::load(tail), weights + whole, W);
     }
+    for (int i = round_up(keys, W); i < round_up(keys, P::step); i += W) D::store(V::set1(0.0F), weights + i, W);
     float first[W];
     exp2<V, 6>(V::set1(running_max - top)).store(first);
     running_sum = running_sum * first[0] + sum;
@@ -137,7 +139,7 @@ struct Attention {
     float* running_max = job.scratch + layout.sums;
     float* running_sum = running_max + kQueries;
     const int columns = round_up(d, NR);
-    const int tokens = round_up(job.length, D::depth);
+    const int tokens = round_up(job.length, P::step);
     pack_keys(job, keys);
     pack_values(job, values);
 
@@ -151,14 +153,14 @@ struct Attention {
       }
       for (int k0 = 0; k0 < job.length; k0 += kChunk) {
         const int count = job.length - k0 < kChunk ? job.length - k0 : kChunk;
-        gemm<D, MR, NV>(query, job.stride, rows, d, keys + static_cast<std::ptrdiff_t>(k0) * d,
+        P::gemm(query, job.stride, rows, d, keys + static_cast<std::ptrdiff_t>(k0) * d,
                         static_cast<std::ptrdiff_t>(NR) * d, count, StoreSum<V>{scores, kChunk});
         for (int r = 0; r < rows; ++r) {
           const float change = softmax_step(scores + r * kChunk, weights + r * kChunk, count, job.scale * kLog2e, running_max[r],
                                             running_sum[r]);
           if (k0 > 0 && change != 1.0F) scale_row(output + r * columns, columns, change);
         }
-        gemm<D, MR, NV>(weights, kChunk, rows, round_up(count, D::depth), values + static_cast<std::ptrdiff_t>(k0) * NR,
+        P::gemm(weights, kChunk, rows, round_up(count, P::step), values + static_cast<std::ptrdiff_t>(k0) * NR,
                         static_cast<std::ptrdiff_t>(tokens) * NR, d, StoreAdd<V>{output, columns, nullptr});
       }
       auto* out = static_cast<Element*>(job.out) + q0 * job.out_stride;

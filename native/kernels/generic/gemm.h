@@ -4,9 +4,10 @@
 // Every output element is one chain of multiply-adds from k = 0 upwards, whatever the tile it falls in: that is why a row's
 // bits do not depend on the rows beside it.
 //
-// D supplies: Vec, the float32 vocabulary of the sums; Element, what is multiplied; depth, how many neighbours of k one step
-// takes; load (a vector of panel columns), broadcast (one row's next `depth` elements), dot (sum + a * b), store and load of
-// elements from and to float32; exp_degree, the polynomial that softmax weights of its precision need (math.h).
+// D supplies: Vec, the float32 vocabulary; Sum, a vector of sums, and zero; Row and Weight, what is multiplied; depth, how many
+// neighbours of k one step takes; load (a vector of panel columns), broadcast (one row's next `depth` elements) and dot
+// (sum + a * b). Where activations are kept in it: Element, read and store of elements from and to float32; exp_degree and
+// exact_gelu, how good softmax weights and GELU have to be (math.h).
 #pragma once
 
 #include <cstddef>
@@ -24,12 +25,18 @@ namespace crumb::generic {
 template <class V>
 struct Float32 {
   using Vec = V;
+  using Sum = V;
+  using Row = float;
+  using Weight = float;
   using Element = float;
   static constexpr int depth = 1;
   static constexpr int exp_degree = 6;
+  static constexpr bool exact_gelu = true;
+  static inline V zero() { return V::set1(0.0F); }
   static inline V load(const float* p) { return V::load(p); }
   static inline V broadcast(const float* p) { return V::set1(*p); }
   static inline V dot(V sum, V a, V b) { return fma(a, b, sum); }
+  static inline V read(const float* p, int lanes) { return lanes == V::width ? V::load(p) : V::load_n(p, lanes); }
   static inline void store(V v, float* p, int lanes) {
     if (lanes == V::width) {
       v.store(p);
@@ -41,16 +48,15 @@ struct Float32 {
 
 // A tile of MR rows by one panel of NV vectors, held in registers.
 template <class D, int MR, int NV, class Store>
-static inline __attribute__((always_inline)) void gemm_tile(const typename D::Element* a, std::ptrdiff_t lda, int k,
-                                                            const typename D::Element* panel, int row, int column,
+static inline __attribute__((always_inline)) void gemm_tile(const typename D::Row* a, std::ptrdiff_t lda, int k,
+                                                            const typename D::Weight* panel, int row, int column,
                                                             int columns, const Store& store) {
-  using V = typename D::Vec;
-  constexpr int W = V::width;
-  V acc[MR][NV];
+  constexpr int W = D::Vec::width;
+  typename D::Sum acc[MR][NV];
   CRUMB_UNROLL
   for (int m = 0; m < MR; ++m) {
     CRUMB_UNROLL
-    for (int n = 0; n < NV; ++n) acc[m][n] = V::set1(0.0F);
+    for (int n = 0; n < NV; ++n) acc[m][n] = D::zero();
   }
   for (int i = 0; i < k; i += D::depth) {
     decltype(D::load(panel)) b[NV];
@@ -75,8 +81,8 @@ static inline __attribute__((always_inline)) void gemm_tile(const typename D::El
 
 // The last rows of a block: the tile height is a template argument, so walk down from MR - 1 to the height that is left.
 template <class D, int MR, int NV, class Store>
-static inline void gemm_tail(int rows, const typename D::Element* a, std::ptrdiff_t lda, int k,
-                             const typename D::Element* panel, int row, int column, int columns, const Store& store) {
+static inline void gemm_tail(int rows, const typename D::Row* a, std::ptrdiff_t lda, int k, const typename D::Weight* panel,
+                             int row, int column, int columns, const Store& store) {
   if constexpr (MR > 0) {
     if (rows == MR) {
       gemm_tile<D, MR, NV>(a, lda, k, panel, row, column, columns, store);
@@ -86,24 +92,27 @@ static inline void gemm_tail(int rows, const typename D::Element* a, std::ptrdif
   }
 }
 
-// store(sum, row, column, lanes) for every vector of the product of a[rows][k] and `out` packed columns; `k` is a multiple of
-// D::depth.
-template <class D, int MR, int NV, class Store>
-static inline void gemm(const typename D::Element* a, std::ptrdiff_t lda, int rows, int k,
-                        const typename D::Element* panels, std::ptrdiff_t panel_stride, int out, const Store& store) {
-  constexpr int NR = NV * D::Vec::width;
-  for (int column = 0; column < out; column += NR) {
-    const typename D::Element* panel = panels + (column / NR) * panel_stride;
-    const int columns = out - column < NR ? out - column : NR;
-    int row = 0;
-    for (; row + MR <= rows; row += MR) {
-      gemm_tile<D, MR, NV>(a + row * lda, lda, k, panel, row, column, columns, store);
-    }
-    if (row < rows) {
-      gemm_tail<D, MR - 1, NV>(rows - row, a + row * lda, lda, k, panel, row, column, columns, store);
+// The product in tiles of MR rows by NV vectors. Whatever takes its place (kernels/amx.h) has the same members.
+template <class D, int MR, int NV>
+struct Tiled {
+  using Format = D;
+  static constexpr int panel = NV * D::Vec::width;
+  static constexpr int row_tile = MR;
+  static constexpr int step = D::depth;  // of which k must be a multiple
+
+  // store(sum, row, column, lanes) for every vector of the product of a[rows][k] and `out` packed columns
+  template <class Store>
+  static inline void gemm(const typename D::Row* a, std::ptrdiff_t lda, int rows, int k, const typename D::Weight* panels,
+                          std::ptrdiff_t panel_stride, int out, const Store& store) {
+    for (int column = 0; column < out; column += panel) {
+      const typename D::Weight* at = panels + (column / panel) * panel_stride;
+      const int columns = out - column < panel ? out - column : panel;
+      int row = 0;
+      for (; row + MR <= rows; row += MR) gemm_tile<D, MR, NV>(a + row * lda, lda, k, at, row, column, columns, store);
+      if (row < rows) gemm_tail<D, MR - 1, NV>(rows - row, a + row * lda, lda, k, at, row, column, columns, store);
     }
   }
-}
+};
 
 // Store policies ------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-// Fills a `Kernels` for one way to multiply: the only place that knows which algorithm stands behind which entry.
+// Fills a `Kernels`: the only place that knows which algorithm stands behind which entry.
 #pragma once
 
 #include <type_traits>
@@ -7,36 +7,91 @@
 #include "attention.h"
 #include "gemm.h"
 #include "math.h"
+#include "quantize.h"
 
 namespace crumb::generic {
 
-template <class D, int MR, int NV>
-struct Table {
+// Linear layers that multiply what the product P takes as it is: floats, or bfloat16.
+template <class P>
+struct Direct {
+  using D = typename P::Format;
   using V = typename D::Vec;
   using Element = typename D::Element;
-  static constexpr int W = V::width;
-  static constexpr int NR = NV * W;
+  static constexpr bool kSameElement = std::is_same_v<Element, float>;
 
-  static const Element* elements(const void* p) { return static_cast<const Element*>(p); }
-  static std::ptrdiff_t panel_stride(const PackedLinear& w) { return static_cast<std::ptrdiff_t>(w.in) * NR; }
-
-  static void convert(const float* from, std::size_t count, void* to) {
-    auto* out = static_cast<Element*>(to);
-    std::size_t i = 0;
-    for (; i + W <= count; i += W) D::store(V::load(from + i), out + i, W);
-    if (i < count) D::store(V::load_n(from + i, static_cast<int>(count - i)), out + i, static_cast<int>(count - i));
-  }
-
-  // LayerNorm in place, and the row again as elements unless they are the row itself
-  static void norm_row(float* x, int n, const LayerNorm& norm, void* input, std::ptrdiff_t row) {
-    layer_norm_row<V>(x, n, norm.gamma, norm.beta, norm.epsilon);
-    if constexpr (!std::is_same_v<Element, float>) {
-      convert(x, static_cast<std::size_t>(n), static_cast<Element*>(input) + row * n);
+  // Interleaves: [in / depth][panel][depth]
+  static void pack(const PackedLinear& layout, const float* const* rows, int count, void* weights, float*, float*) {
+    auto* to = static_cast<Element*>(weights);
+    for (int i = 0; i < layout.slots; ++i) {
+      float line[P::panel];
+      for (int c = 0; c < P::panel; ++c) line[c] = c < count && i < layout.in ? rows[c][i] : 0.0F;
+      Element elements[P::panel];
+      for (int c = 0; c < P::panel; c += V::width) D::store(V::load(line + c), elements + c, V::width);
+      Element* at = to + static_cast<std::ptrdiff_t>(i / D::depth) * P::panel * D::depth + i % D::depth;
+      for (int c = 0; c < P::panel; ++c) at[c * D::depth] = elements[c];
     }
   }
 
+  static std::ptrdiff_t operand_stride(const PackedLinear& w) {
+    return static_cast<std::ptrdiff_t>(w.in) * static_cast<std::ptrdiff_t>(sizeof(Element));
+  }
+  static void operand_of_x(const PackedLinear& w, const float* x, int rows, void* to) {
+    auto* elements = static_cast<Element*>(to);
+    const std::ptrdiff_t count = static_cast<std::ptrdiff_t>(rows) * w.in;
+    for (std::ptrdiff_t i = 0; i < count; i += V::width) {
+      const int lanes = count - i < V::width ? static_cast<int>(count - i) : V::width;
+      D::store(Float32<V>::read(x + i, lanes), elements + i, lanes);
+    }
+  }
+  static constexpr auto of_x = kSameElement ? nullptr : operand_of_x;
+  static constexpr void (*of_elements)(const PackedLinear&, const void*, int, void*) = nullptr;
+
+  struct Value {
+    inline V operator()(V sum, int, int) const { return sum; }
+  };
+  static Value value(const PackedLinear&, Operand) { return {}; }
+};
+
+// Linear layers over bytes, elements being those of F.
+template <class P, class F>
+struct Quantized {
+  using D = typename P::Format;
+  using Element = typename F::Element;
+
+  static void pack(const PackedLinear& layout, const float* const* rows, int count, void* weights, float* step, float* sums) {
+    quantize_panel<D, P::panel>(layout, rows, count, weights, step, sums);
+  }
+  static std::ptrdiff_t operand_stride(const PackedLinear& w) { return byte_operand_stride(w); }
+
+  template <class From>
+  static void quantize(const PackedLinear& w, const typename From::Element* rows, int count, void* to) {
+    auto* bytes = static_cast<std::uint8_t*>(to);
+    for (int r = 0; r < count; ++r) {
+      quantize_row<D, From>(w, rows + static_cast<std::ptrdiff_t>(r) * w.in, bytes + r * byte_operand_stride(w));
+    }
+  }
+  static void of_x(const PackedLinear& w, const float* x, int rows, void* to) {
+    quantize<Float32<typename D::Vec>>(w, x, rows, to);
+  }
+  static void of_elements(const PackedLinear& w, const void* elements, int rows, void* to) {
+    quantize<F>(w, static_cast<const Element*>(elements), rows, to);
+  }
+  static Rescale<D> value(const PackedLinear& w, Operand a) {
+    return {static_cast<const std::byte*>(a.rows), a.stride, &w};
+  }
+};
+
+// L is one of the two above over the product P; A is attention's product, whose elements all activations are.
+template <class P, class L, class A>
+struct Table {
+  using D = typename P::Format;
+  using F = typename A::Format;
+  using V = typename F::Vec;
+  using Element = typename F::Element;
+  static constexpr int W = V::width;
+
   static void embed(const EmbeddingTables& tables, const std::int32_t* ids, const std::int32_t* positions, int rows,
-                    float* x, void* input) {
+                    float* x) {
     const int n = tables.hidden;
     for (int r = 0; r < rows; ++r) {
       const float* word = tables.word + static_cast<std::ptrdiff_t>(ids[r]) * n;
@@ -47,48 +102,69 @@ struct Table {
         (V::load(word + i) + V::load(tables.type + i) + V::load(position + i)).store(to + i);
       }
       for (; i < n; ++i) to[i] = word[i] + tables.type[i] + position[i];
-      norm_row(to, n, tables.norm, input, r);
+      layer_norm_row<V>(to, n, tables.norm.gamma, tables.norm.beta, tables.norm.epsilon);
     }
+  }
+
+  // store(what a sum is worth, row, column, lanes)
+  template <class Store>
+  static void product(const PackedLinear& w, Operand a, int rows, const Store& store) {
+    using Row = typename D::Row;
+    const auto value = L::value(w, a);
+    P::gemm(static_cast<const Row*>(a.rows), a.stride / static_cast<std::ptrdiff_t>(sizeof(Row)), rows, w.slots,
+            static_cast<const typename D::Weight*>(w.weights), static_cast<std::ptrdiff_t>(w.slots) * P::panel, w.out,
+            [&](typename D::Sum sum, int row, int column, int lanes)
+                __attribute__((always_inline)) { store(value(sum, row, column), row, column, lanes); });
   }
 
   template <V (*activation)(V)>
-  static void product(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, void* c, std::ptrdiff_t ldc) {
-    gemm<D, MR, NV>(elements(a), lda, rows, w.in, elements(w.weights), panel_stride(w), w.out,
-                    StoreElements<D, activation>{static_cast<Element*>(c), ldc, w.bias});
+  static void elements(const PackedLinear& w, Operand a, int rows, void* c, std::ptrdiff_t ldc) {
+    product(w, a, rows, StoreElements<F, activation>{static_cast<Element*>(c), ldc, w.bias});
   }
 
-  static void linear_activation(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, void* c,
-                                std::ptrdiff_t ldc, Activation activation) {
+  static void linear_activation(const PackedLinear& w, Operand a, int rows, void* c, std::ptrdiff_t ldc,
+                                Activation activation) {
     if (activation == Activation::gelu) {
-      product<gelu<V>>(w, a, lda, rows, c, ldc);
+      elements < F::exact_gelu && D::exact_gelu ? gelu<V> : gelu_short<V> > (w, a, rows, c, ldc);
     } else {
-      product<gelu_tanh<V>>(w, a, lda, rows, c, ldc);
+      elements<gelu_tanh<V>>(w, a, rows, c, ldc);
     }
   }
 
-  static void linear_residual_norm(const PackedLinear& w, const void* a, std::ptrdiff_t lda, int rows, float* x,
-                                   void* input, const LayerNorm& norm) {
-    gemm<D, MR, NV>(elements(a), lda, rows, w.in, elements(w.weights), panel_stride(w), w.out,
-                    StoreAdd<V>{x, w.out, w.bias});
-    for (int r = 0; r < rows; ++r) norm_row(x + static_cast<std::ptrdiff_t>(r) * w.out, w.out, norm, input, r);
+  static void linear_residual_norm(const PackedLinear& w, Operand a, int rows, float* x, const LayerNorm& norm) {
+    product(w, a, rows, StoreAdd<V>{x, w.out, w.bias});
+    for (int r = 0; r < rows; ++r) {
+      layer_norm_row<V>(x + static_cast<std::ptrdiff_t>(r) * w.out, w.out, norm.gamma, norm.beta, norm.epsilon);
+    }
   }
 
   static constexpr Kernels make(const char* name, Precision precision, bool (*supported)()) {
     return {name,
             precision,
             supported,
-            NR,
-            MR,
+            P::panel,
+            P::row_tile,
             static_cast<int>(sizeof(Element)),
-            D::depth,
-            convert,
+            static_cast<int>(sizeof(typename D::Weight)),
+            A::step,
+            P::step,
+            L::pack,
+            L::operand_stride,
+            L::of_x,
+            L::of_elements,
             embed,
-            product<identity<V>>,
+            elements<identity<V>>,
             linear_activation,
             linear_residual_norm,
-            Attention<D, MR, NV>::run,
-            Attention<D, MR, NV>::scratch};
+            Attention<A>::run,
+            Attention<A>::scratch};
   }
 };
+
+template <class P>
+using DirectTable = Table<P, Direct<P>, P>;
+
+template <class P, class A>
+using QuantizedTable = Table<P, Quantized<P, typename A::Format>, A>;
 
 }  // namespace crumb::generic

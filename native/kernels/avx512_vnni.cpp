@@ -1,0 +1,18 @@
+// AVX-512 with VNNI: bytes, four times the rate of float32. Attention in float32, for CPUs without bfloat16.
+#include "generic/table.h"
+#include "int8_avx512.h"
+
+namespace crumb::avx512_vnni {
+
+extern const Kernels kernels;
+
+static bool supported() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+const Kernels kernels =
+    generic::QuantizedTable<generic::Tiled<avx512::Int8, 12, 2>, generic::Tiled<generic::Float32<avx512::Vec>, 12, 2>>::make(
+        "avx512_vnni", Precision::int8, supported);
+
+}  // namespace crumb::avx512_vnni

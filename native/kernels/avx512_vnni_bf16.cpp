@@ -1,0 +1,19 @@
+// AVX-512 with VNNI and bfloat16: bytes in the linear layers, bfloat16 in attention and between the steps.
+#include "bf16_avx512.h"
+#include "generic/table.h"
+#include "int8_avx512.h"
+
+namespace crumb::avx512_vnni_bf16 {
+
+extern const Kernels kernels;
+
+static bool supported() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+}
+
+const Kernels kernels =
+    generic::QuantizedTable<generic::Tiled<avx512::Int8, 12, 2>, generic::Tiled<avx512::Bf16, 12, 2>>::make(
+        "avx512_vnni_bf16", Precision::int8, supported);
+
+}  // namespace crumb::avx512_vnni_bf16

@@ -1,0 +1,23 @@
+// AVX-VNNI: bytes by VPDPBUSD in 256-bit registers, for CPUs without AVX-512.
+#include "generic/table.h"
+#include "int8_avx2.h"
+
+namespace crumb::avx_vnni {
+
+extern const Kernels kernels;
+
+struct Int8 : avx2::Int8 {
+  static constexpr int pair_limit = 0;
+  static inline __m256i dot(__m256i sum, __m256i a, __m256i b) { return _mm256_dpbusd_avx_epi32(sum, a, b); }
+};
+
+static bool supported() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avxvnni");
+}
+
+// 6 x 2 sums, 2 weights and a broadcast fit the 16 registers.
+const Kernels kernels =
+    generic::QuantizedTable<generic::Tiled<Int8, 6, 2>, generic::Tiled<generic::Float32<avx2::Vec>, 6, 2>>::make(
+        "avx_vnni", Precision::int8, supported);
+
+}  // namespace crumb::avx_vnni

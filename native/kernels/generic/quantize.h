@@ -1,0 +1,171 @@
+// Bytes instead of floats: rows of activations and panels of weights as an int8 product wants them.
+//
+// Enters: float32 or elements. Leaves: bytes with their steps. Activations are asymmetric, one step and zero a row, so a row's
+// bytes depend on that row only; weights are symmetric, one step per output column. D (gemm.h) supplies besides: offset, what
+// is taken off a byte where they are signed, and store_bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../table.h"
+
+namespace crumb::generic {
+
+// An operand row: [slots] bytes, then what 1 is worth, then what the row's zero takes away from every column's sum of weights.
+struct RowScale {
+  float step;
+  float zero;  // -step * zero
+};
+
+static inline std::ptrdiff_t byte_operand_stride(const PackedLinear& w) {
+  return (w.slots + static_cast<std::ptrdiff_t>(sizeof(RowScale)) + 63) / 64 * 64;
+}
+
+static inline int clamp_byte(int value) { return value < 0 ? 0 : value > 255 ? 255 : value; }
+
+// Rounds to the nearest, ties to even, as the vectors do.
+static inline int round_to_int(float x) { return static_cast<int>(__builtin_rintf(x)); }
+
+// One row; F reads elements to float32.
+template <class D, class F>
+static inline void quantize_row(const PackedLinear& w, const typename F::Element* x, std::uint8_t* to) {
+  using V = typename D::Vec;
+  constexpr int W = V::width;
+  const float* shrink = w.split.what == Split::What::rows ? w.split.thirds : nullptr;
+  const auto at = [&](int i) {
+    const int lanes = w.in - i < W ? w.in - i : W;
+    const V v = F::read(x + i, lanes);
+    return shrink == nullptr ? v : v * (lanes == W ? V::load(shrink + i) : V::load_n(shrink + i, lanes));
+  };
+  V low = V::set1(0.0F);
+  V high = V::set1(0.0F);
+  for (int i = 0; i < w.in; i += W) {
+    const V v = at(i);
+    low = min(low, v);
+    high = max(high, v);
+  }
+  const float least = 0.0F - reduce_max(V::set1(0.0F) - low);
+  const float range = reduce_max(high) - least;
+  const float step = range > 1.0e-30F ? range / 255.0F : 1.0F;
+  const float inverse = 1.0F / step;
+  const int zero = clamp_byte(round_to_int(-least * inverse));
+
+  const V factor = V::set1(inverse);
+  const V shift = V::set1(static_cast<float>(zero));
+  const V most = V::set1(255.0F);
+  const int whole = w.in / W * W;
+  for (int i = 0; i < whole; i += W) {
+    D::store_bytes(min(max(round(at(i) * factor) + shift, V::set1(0.0F)), most), to + i);
+  }
+  if (whole < w.in) {
+    std::uint8_t tail[W];
+    D::store_bytes(min(max(round(at(whole) * factor) + shift, V::set1(0.0F)), most), tail);
+    for (int i = whole; i < w.in; ++i) to[i] = tail[i - whole];
+  }
+  const auto byte = [](int value) { return static_cast<std::uint8_t>(clamp_byte(value) - D::offset); };
+  for (int i = 0; i < w.split.count; ++i) {
+    const int column = w.split.columns[i];
+    std::uint8_t* further = to + w.in + 2 * i;
+    if (w.split.what == Split::What::weights) {
+      further[0] = further[1] = to[column];
+      continue;
+    }
+    float value[W];
+    F::read(x + column, 1).store(value);
+    const int first = static_cast<std::uint8_t>(to[column] + D::offset) - zero;
+    const int rest = round_to_int(value[0] * inverse) - first;
+    further[0] = byte(rest / 2 + zero);
+    further[1] = byte(rest - rest / 2 + zero);
+  }
+  for (int i = w.in + 2 * w.split.count; i < w.slots; ++i) to[i] = 0;
+  const RowScale scale{step, -step * static_cast<float>(zero - D::offset)};
+  __builtin_memcpy(to + w.slots, &scale, sizeof scale);
+}
+
+// One column of a panel, `stride` bytes from one group of `depth` slots to the next; returns the sum of its weights. A split
+// column's weight is dealt over its three slots: to a third of the activation each, parts that sum to 3 w / step, or to the
+// whole one, parts that sum to w / step.
+template <int depth>
+static inline int quantize_column(const PackedLinear& layout, const float* row, float inverse, std::int8_t* to,
+                                  std::ptrdiff_t stride) {
+  int sum = 0;
+  const auto slot = [&](int i) -> std::int8_t& { return to[i / depth * stride + i % depth]; };
+  const auto put = [&](int i, int value) {
+    slot(i) = static_cast<std::int8_t>(value);
+    sum += value;
+  };
+  const int whole = layout.in / depth * depth;
+  for (int i = 0; i < whole; i += depth) {
+    for (int e = 0; e < depth; ++e) {
+      const int value = round_to_int(row[i + e] * inverse);
+      to[i / depth * stride + e] = static_cast<std::int8_t>(value);
+      sum += value;
+    }
+  }
+  for (int i = whole; i < layout.in; ++i) put(i, round_to_int(row[i] * inverse));
+  for (int s = 0; s < layout.split.count; ++s) {
+    const int i = layout.split.columns[s];
+    const int total = round_to_int(row[i] * inverse * (layout.split.what == Split::What::rows ? 3.0F : 1.0F));
+    sum -= round_to_int(row[i] * inverse);
+    put(i, total / 3);
+    put(layout.in + 2 * s, (total - total / 3) / 2);
+    put(layout.in + 2 * s + 1, total - total / 3 - (total - total / 3) / 2);
+  }
+  return sum;
+}
+
+// One panel [slots / depth][columns][depth].
+template <class D, int columns>
+static void quantize_panel(const PackedLinear& layout, const float* const* rows, int count, void* weights, float* steps,
+                           float* sums) {
+  constexpr std::ptrdiff_t stride = columns * D::depth;
+  auto* panel = static_cast<std::int8_t*>(weights);
+  for (std::ptrdiff_t i = 0; i < layout.slots * static_cast<std::ptrdiff_t>(columns); ++i) panel[i] = 0;
+  for (int c = 0; c < columns; ++c) {
+    steps[c] = sums[c] = 0.0F;
+    if (c >= count) continue;
+    const float* row = rows[c];
+    const float* thirds = layout.split.what == Split::What::weights ? layout.split.thirds : nullptr;
+    float top = 0.0F;
+    for (int i = 0; i < layout.in; ++i) {
+      const float size = __builtin_fabsf(row[i]) * (thirds == nullptr ? 1.0F : thirds[i]);
+      top = size > top ? size : top;
+    }
+    float step = top > 0.0F ? top / 127.0F : 1.0F;
+    std::int8_t* column = panel + c * D::depth;
+    int sum = quantize_column<D::depth>(layout, row, 1.0F / step, column, stride);
+    if constexpr (D::pair_limit > 0) {
+      // Neighbours meet in one 16-bit sum, which must hold 255 times both
+      for (;;) {
+        int worst = 0;
+        for (int i = 0; i + 1 < layout.slots; i += 2) {
+          const std::int8_t* pair = column + i / D::depth * stride + i % D::depth;
+          const int size = __builtin_abs(pair[0]) + __builtin_abs(pair[1]);
+          worst = size > worst ? size : worst;
+        }
+        if (worst <= D::pair_limit) break;
+        step *= (static_cast<float>(worst) + 0.5F) / static_cast<float>(D::pair_limit);
+        sum = quantize_column<D::depth>(layout, row, 1.0F / step, column, stride);
+      }
+    }
+    steps[c] = step;
+    sums[c] = static_cast<float>(sum) * step;
+  }
+}
+
+// What a sum of byte products is worth.
+template <class D>
+struct Rescale {
+  const std::byte* rows;
+  std::ptrdiff_t stride;
+  const PackedLinear* w;
+  inline typename D::Vec operator()(typename D::Sum sum, int row, int column) const {
+    using V = typename D::Vec;
+    RowScale scale;
+    __builtin_memcpy(&scale, rows + row * stride + w->slots, sizeof scale);
+    return fma(D::to_float(sum) * V::set1(scale.step), V::load(w->step + column), V::set1(scale.zero) * V::load(w->sums + column));
+  }
+};
+
+}  // namespace crumb::generic
