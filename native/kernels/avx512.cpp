@@ -1,4 +1,4 @@
-// AVX-512F, float32. Compiled with -mavx512f; runs only where CPUID and the operating system say so.
+// AVX-512F, float32. Compiled with -mavx512f -mavx512dq; runs only where CPUID and the operating system say so.
 #include "generic/table.h"
 #include "vec_avx512.h"
 
@@ -7,7 +7,7 @@ namespace crumb::avx512 {
 extern const Kernels kernels;
 
 static bool supported() {
-  return __builtin_cpu_supports("avx512f");
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
 }
 
 // 12 x 2 sums, 2 weights and a broadcast fit the 32 registers.

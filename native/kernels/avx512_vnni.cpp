@@ -7,8 +7,7 @@ namespace crumb::avx512_vnni {
 extern const Kernels kernels;
 
 static bool supported() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni");
+  return avx512::has_base() && __builtin_cpu_supports("avx512vnni");
 }
 
 const Kernels kernels =

@@ -8,7 +8,11 @@ extern const Kernels kernels;
 
 struct Int8 : avx2::Int8 {
   static constexpr int pair_limit = 0;
-  static inline __m256i dot(__m256i sum, __m256i a, __m256i b) { return _mm256_dpbusd_avx_epi32(sum, a, b); }
+  // As in int8_avx512.h, not the intrinsic
+  static inline __m256i dot(__m256i sum, __m256i a, __m256i b) {
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+    return sum;
+  }
 };
 
 static bool supported() {

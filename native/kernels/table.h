@@ -108,6 +108,9 @@ struct Kernels {
   // Softmax attention in O(length) memory; a row's bits depend on its own text only.
   void (*attention)(const AttentionJob& job);
   std::size_t (*attention_scratch)(int length, int head_size);
+
+  // For measuring: runs the product's instructions on registers alone and returns how many multiply-adds that were.
+  std::int64_t (*peak)(int rounds);
 };
 
 // The tables that were compiled in, best first, ended by nullptr.

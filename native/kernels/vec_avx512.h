@@ -1,4 +1,4 @@
-// Vector vocabulary of AVX-512F: sixteen float32 lanes, masks for the tails.
+// Vector vocabulary of AVX-512F and DQ: sixteen float32 lanes, masks for the tails.
 #pragma once
 
 #include <immintrin.h>
@@ -6,6 +6,12 @@
 #include <cstdint>
 
 namespace crumb::avx512 {
+
+// What every CPU with VNNI or bfloat16 has besides.
+static inline bool has_base() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl");
+}
 
 struct Vec {
   static constexpr int width = 16;
@@ -27,11 +33,13 @@ static inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c
 static inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 static inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 static inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
-// x * 2^n for integral n in [-126, 127]
+// x - floor(x)
+static inline Vec fraction(Vec x) { return {_mm512_reduce_ps(x.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}; }
+// x * 2^floor(n)
 static inline Vec scale_exp2(Vec x, Vec n) { return {_mm512_scalef_ps(x.v, n.v)}; }
-// integral lanes of [0, 255]
+// rounded to the nearest integers within [0, 255]
 static inline void store_bytes(Vec a, std::uint8_t* p) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(a.v)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(_mm512_max_ps(a.v, _mm512_setzero_ps()))));
 }
 static inline float reduce_add(Vec a) { return _mm512_reduce_add_ps(a.v); }
 static inline float reduce_max(Vec a) { return _mm512_reduce_max_ps(a.v); }

@@ -34,14 +34,17 @@ static inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; 
 static inline Vec max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }
 static inline Vec min(Vec a, Vec b) { return {vminq_f32(a.v, b.v)}; }
 static inline Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
-// x * 2^n for integral n in [-126, 127]
+// x - floor(x)
+static inline Vec fraction(Vec x) { return {vsubq_f32(x.v, vrndmq_f32(x.v))}; }
+// x * 2^floor(n) for n <= 127; below -126 as for -126
 static inline Vec scale_exp2(Vec x, Vec n) {
-  return {vmulq_f32(x.v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v), vdupq_n_s32(127)), 23)))};
+  const int32x4_t floor = vcvtmq_s32_f32(vmaxq_f32(n.v, vdupq_n_f32(-126.0F)));
+  return {vmulq_f32(x.v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(floor, vdupq_n_s32(127)), 23)))};
 }
-// integral lanes of [0, 255]
+// rounded to the nearest integers within [0, 255]
 static inline void store_bytes(Vec a, std::uint8_t* p) {
-  const uint16x4_t shorts = vmovn_u32(vcvtq_u32_f32(a.v));
-  const std::uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(shorts, shorts))), 0);
+  const uint16x4_t shorts = vqmovn_u32(vcvtnq_u32_f32(a.v));
+  const std::uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(shorts, shorts))), 0);
   std::memcpy(p, &four, sizeof four);
 }
 static inline float reduce_add(Vec a) { return vaddvq_f32(a.v); }

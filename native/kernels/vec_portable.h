@@ -46,13 +46,24 @@ static inline Vec round(Vec a) {
   const Vec magic = Vec::set1(12582912.0F);
   return (a + magic) - magic;
 }
-// x * 2^n for integral n in [-126, 127]
+// floor(x) for |x| < 2^22
+static inline Vec floor(Vec x) {
+  const Vec n = round(x);
+  return {n.v - (Vec::Lanes)((Vec::Ints)Vec::set1(1.0F).v & (n.v > x.v))};
+}
+// x - floor(x); below -126, where nothing comes of it, 0
+static inline Vec fraction(Vec x) {
+  x = max(x, Vec::set1(-126.0F));
+  return x - floor(x);
+}
+// x * 2^floor(n) for n <= 127; below -126 as for -126
 static inline Vec scale_exp2(Vec x, Vec n) {
-  const Vec::Ints exponent = __builtin_convertvector(n.v, Vec::Ints) + 127;
+  const Vec::Ints exponent = __builtin_convertvector(floor(max(n, Vec::set1(-126.0F))).v, Vec::Ints) + 127;
   return {x.v * (Vec::Lanes)(exponent << 23)};
 }
-// integral lanes of [0, 255]
+// rounded to the nearest integers within [0, 255]
 static inline void store_bytes(Vec a, std::uint8_t* p) {
+  a = min(max(round(a), Vec::set1(0.0F)), Vec::set1(255.0F));
   for (int i = 0; i < Vec::width; ++i) p[i] = static_cast<std::uint8_t>(static_cast<int>(a.v[i]));
 }
 static inline float reduce_add(Vec a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }

@@ -2,6 +2,7 @@
 # Builds and runs the engine's own test without Python.
 #   run.sh sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, for this machine
 #   run.sh thread     with ThreadSanitizer, for this machine
+#   run.sh rates      no test: prints how near each kernel comes to the peak of its instruction (docs/performance.md)
 #   run.sh aarch64    cross-compiled with NEON and run under qemu (Debian: g++-aarch64-linux-gnu, qemu-user)
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -12,32 +13,40 @@ common=(-std=c++20 -O2 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Wconv
 cxx=${CXX:-c++}
 run=()
 models=20
+program=engine_test
 case "$mode" in
   # -O1 compiles in half the time; GCC 12 warns of its own AVX-512 headers under sanitizers
   sanitize) extra=(-O1 -Wno-uninitialized -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all) ;;
   thread) extra=(-O1 -Wno-uninitialized -Wno-maybe-uninitialized -fsanitize=thread) models=15 ;;
+  rates) extra=(-O3 -Wno-uninitialized -Wno-maybe-uninitialized) models='' program=kernel_rates ;;
   aarch64) cxx=aarch64-linux-gnu-g++ extra=(-static) run=(qemu-aarch64) models=15 ;;
   *) echo "unknown mode '$mode'; see the head of $0" >&2; exit 2 ;;
 esac
 case "$("$cxx" -dumpmachine)" in
-  x86_64*) define=-DCRUMB_X86 kernels=(portable avx2 avx512 avx512_bf16) ;;
-  aarch64* | arm64*) define=-DCRUMB_ARM64 kernels=(portable neon) ;;
-  *) define=-DCRUMB_OTHER kernels=(portable) ;;
+  x86_64*) define=-DCRUMB_X86 kernels=(avx2 avx2_int8 avx_vnni avx512 avx512_bf16 avx512_vnni avx512_vnni_bf16) ;;
+  aarch64* | arm64*) define=-DCRUMB_ARM64 kernels=(neon neon_bf16 neon_dot) ;;
+  *) define=-DCRUMB_OTHER kernels=() ;;
 esac
 flags_of() {
   case "$1" in
-    avx2) echo "-mavx2 -mfma" ;;
-    avx512) echo "-mavx512f" ;;
-    avx512_bf16) echo "-mavx512f -mavx512bw -mavx512vl -mavx512bf16" ;;
+    avx2 | avx2_int8) echo "-mavx2 -mfma" ;;
+    avx_vnni) echo "-mavx2 -mfma -mavxvnni" ;;
+    avx512) echo "-mavx512f -mavx512dq" ;;
+    avx512_bf16) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512bf16" ;;
+    avx512_vnni) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni" ;;
+    avx512_vnni_bf16) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16" ;;
+    neon_bf16) echo "-march=armv8.2-a+bf16" ;;
+    neon_dot) echo "-march=armv8.2-a+dotprod" ;;
   esac
 }
-for kernel in "${kernels[@]}"; do
+for kernel in portable portable_int8 "${kernels[@]}"; do
   # shellcheck disable=SC2046  # the flags are several words
   "$cxx" "${common[@]}" "${extra[@]}" $(flags_of "$kernel") -c "$here/kernels/$kernel.cpp" -o "$out/$kernel.o" &
 done
-for source in encoder forward kernels/dispatch pooling team weights tests/engine_test; do
+for source in encoder forward kernels/dispatch outliers pooling team weights "tests/$program"; do
   "$cxx" "${common[@]}" "${extra[@]}" "$define" -c "$here/$source.cpp" -o "$out/$(basename "$source").o" &
 done
 wait
-"$cxx" "${common[@]}" "${extra[@]}" "$out"/*.o -o "$out/engine_test"
-"${run[@]}" "$out/engine_test" "$models"
+"$cxx" "${common[@]}" "${extra[@]}" "$out"/*.o -o "$out/$program"
+# shellcheck disable=SC2086  # no argument where there is none
+"${run[@]}" "$out/$program" $models "${@:2}"

@@ -11,10 +11,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 // The register tile exists only if these loops are unrolled; GCC has to be told, Clang does it unasked.
 #if defined(__GNUC__) && !defined(__clang__)
-#define CRUMB_UNROLL _Pragma("GCC unroll 16")
+#define CRUMB_UNROLL _Pragma("GCC unroll 32")
 #else
 #define CRUMB_UNROLL
 #endif
@@ -46,11 +47,13 @@ struct Float32 {
   }
 };
 
+// Stores are passed by value: through a reference the compiler would have to read them again after everything they write.
+
 // A tile of MR rows by one panel of NV vectors, held in registers.
 template <class D, int MR, int NV, class Store>
 static inline __attribute__((always_inline)) void gemm_tile(const typename D::Row* a, std::ptrdiff_t lda, int k,
                                                             const typename D::Weight* panel, int row, int column,
-                                                            int columns, const Store& store) {
+                                                            int columns, Store store) {
   constexpr int W = D::Vec::width;
   typename D::Sum acc[MR][NV];
   CRUMB_UNROLL
@@ -69,6 +72,14 @@ static inline __attribute__((always_inline)) void gemm_tile(const typename D::Ro
       for (int n = 0; n < NV; ++n) acc[m][n] = D::dot(acc[m][n], x, b[n]);
     }
   }
+  if (columns == NV * W) {
+    CRUMB_UNROLL
+    for (int m = 0; m < MR; ++m) {
+      CRUMB_UNROLL
+      for (int n = 0; n < NV; ++n) store(acc[m][n], row + m, column + n * W, W);
+    }
+    return;
+  }
   CRUMB_UNROLL
   for (int m = 0; m < MR; ++m) {
     CRUMB_UNROLL
@@ -82,7 +93,7 @@ static inline __attribute__((always_inline)) void gemm_tile(const typename D::Ro
 // The last rows of a block: the tile height is a template argument, so walk down from MR - 1 to the height that is left.
 template <class D, int MR, int NV, class Store>
 static inline void gemm_tail(int rows, const typename D::Row* a, std::ptrdiff_t lda, int k, const typename D::Weight* panel,
-                             int row, int column, int columns, const Store& store) {
+                             int row, int column, int columns, Store store) {
   if constexpr (MR > 0) {
     if (rows == MR) {
       gemm_tile<D, MR, NV>(a, lda, k, panel, row, column, columns, store);
@@ -103,7 +114,7 @@ struct Tiled {
   // store(sum, row, column, lanes) for every vector of the product of a[rows][k] and `out` packed columns
   template <class Store>
   static inline void gemm(const typename D::Row* a, std::ptrdiff_t lda, int rows, int k, const typename D::Weight* panels,
-                          std::ptrdiff_t panel_stride, int out, const Store& store) {
+                          std::ptrdiff_t panel_stride, int out, Store store) {
     for (int column = 0; column < out; column += panel) {
       const typename D::Weight* at = panels + (column / panel) * panel_stride;
       const int columns = out - column < panel ? out - column : panel;
@@ -112,30 +123,45 @@ struct Tiled {
       if (row < rows) gemm_tail<D, MR - 1, NV>(rows - row, a + row * lda, lda, k, at, row, column, columns, store);
     }
   }
+
+  // The tile's instructions alone, on one step that stays in L1: multiply-adds of `rounds` rounds.
+  static std::int64_t peak(int rounds) {
+    constexpr int lanes = D::Vec::width;
+    alignas(64) static typename D::Row rows[MR * D::depth] = {};
+    alignas(64) static typename D::Weight weights[NV * lanes * D::depth] = {};
+    // Zeros, but the compiler must not know: equal sums would be computed once.
+    alignas(64) typename D::Sum sink[MR * NV];
+    for (auto& sum : sink) sum = D::zero();
+    __asm__ volatile("" : : "r"(sink) : "memory");
+    typename D::Sum acc[MR][NV];
+    CRUMB_UNROLL
+    for (int i = 0; i < MR * NV; ++i) acc[i / NV][i % NV] = sink[i];
+    for (int r = 0; r < rounds; ++r) {
+      __asm__ volatile("" : : : "memory");  // nor may it see that products repeat
+      CRUMB_UNROLL
+      for (int m = 0; m < MR; ++m) {
+        const auto x = D::broadcast(rows + m * D::depth);
+        CRUMB_UNROLL
+        for (int n = 0; n < NV; ++n) acc[m][n] = D::dot(acc[m][n], x, D::load(weights + n * lanes * D::depth));
+      }
+    }
+    CRUMB_UNROLL
+    for (int i = 0; i < MR * NV; ++i) sink[i] = acc[i / NV][i % NV];
+    __asm__ volatile("" : : "r"(sink) : "memory");
+    return static_cast<std::int64_t>(rounds) * MR * NV * lanes * D::depth;
+  }
 };
 
 // Store policies ------------------------------------------------------------------------------------------------------
 
-// Sums as they are, in float32 (attention's scores)
-template <class V>
-struct StoreSum {
-  float* c;
-  std::ptrdiff_t ldc;
-  inline void operator()(V sum, int row, int column, int lanes) const {
-    Float32<V>::store(sum, c + row * ldc + column, lanes);
-  }
-};
-
-// c += sum + bias in float32; bias may be null (attention's running output)
+// c += sum in float32
 template <class V>
 struct StoreAdd {
   float* c;
   std::ptrdiff_t ldc;
-  const float* bias;
   inline void operator()(V sum, int row, int column, int lanes) const {
     float* to = c + row * ldc + column;
     const V old = lanes == V::width ? V::load(to) : V::load_n(to, lanes);
-    if (bias != nullptr) sum = sum + V::load(bias + column);
     Float32<V>::store(old + sum, to, lanes);
   }
 };
@@ -145,14 +171,13 @@ static inline V identity(V x) {
   return x;
 }
 
-// Elements for the next product: activation(sum + bias)
+// Elements for the next product: activation(sum)
 template <class D, typename D::Vec (*activation)(typename D::Vec)>
 struct StoreElements {
   typename D::Element* c;
   std::ptrdiff_t ldc;
-  const float* bias;
   inline void operator()(typename D::Vec sum, int row, int column, int lanes) const {
-    D::store(activation(sum + D::Vec::load(bias + column)), c + row * ldc + column, lanes);
+    D::store(activation(sum), c + row * ldc + column, lanes);
   }
 };
 

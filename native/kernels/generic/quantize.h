@@ -53,14 +53,11 @@ static inline void quantize_row(const PackedLinear& w, const typename F::Element
 
   const V factor = V::set1(inverse);
   const V shift = V::set1(static_cast<float>(zero));
-  const V most = V::set1(255.0F);
   const int whole = w.in / W * W;
-  for (int i = 0; i < whole; i += W) {
-    D::store_bytes(min(max(round(at(i) * factor) + shift, V::set1(0.0F)), most), to + i);
-  }
+  for (int i = 0; i < whole; i += W) D::store_bytes(fma(at(i), factor, shift), to + i);
   if (whole < w.in) {
     std::uint8_t tail[W];
-    D::store_bytes(min(max(round(at(whole) * factor) + shift, V::set1(0.0F)), most), tail);
+    D::store_bytes(fma(at(whole), factor, shift), tail);
     for (int i = whole; i < w.in; ++i) to[i] = tail[i - whole];
   }
   const auto byte = [](int value) { return static_cast<std::uint8_t>(clamp_byte(value) - D::offset); };
@@ -154,17 +151,20 @@ static void quantize_panel(const PackedLinear& layout, const float* const* rows,
   }
 }
 
-// What a sum of byte products is worth.
+// What a sum of byte products is worth, plus bias.
 template <class D>
 struct Rescale {
-  const std::byte* rows;
+  const std::byte* scales;  // of row 0
   std::ptrdiff_t stride;
-  const PackedLinear* w;
+  const float* step;
+  const float* sums;
+  const float* bias;
   inline typename D::Vec operator()(typename D::Sum sum, int row, int column) const {
     using V = typename D::Vec;
     RowScale scale;
-    __builtin_memcpy(&scale, rows + row * stride + w->slots, sizeof scale);
-    return fma(D::to_float(sum) * V::set1(scale.step), V::load(w->step + column), V::set1(scale.zero) * V::load(w->sums + column));
+    __builtin_memcpy(&scale, scales + row * stride, sizeof scale);
+    const V rest = fma(V::set1(scale.zero), V::load(sums + column), V::load(bias + column));
+    return fma(D::to_float(sum) * V::set1(scale.step), V::load(step + column), rest);
   }
 };
 

@@ -46,10 +46,11 @@ struct Direct {
   static constexpr auto of_x = kSameElement ? nullptr : operand_of_x;
   static constexpr void (*of_elements)(const PackedLinear&, const void*, int, void*) = nullptr;
 
-  struct Value {
-    inline V operator()(V sum, int, int) const { return sum; }
+  struct PlusBias {
+    const float* bias;
+    inline V operator()(V sum, int, int column) const { return sum + V::load(bias + column); }
   };
-  static Value value(const PackedLinear&, Operand) { return {}; }
+  static PlusBias value(const PackedLinear& w, Operand) { return {w.bias}; }
 };
 
 // Linear layers over bytes, elements being those of F.
@@ -77,7 +78,7 @@ struct Quantized {
     quantize<F>(w, static_cast<const Element*>(elements), rows, to);
   }
   static Rescale<D> value(const PackedLinear& w, Operand a) {
-    return {static_cast<const std::byte*>(a.rows), a.stride, &w};
+    return {static_cast<const std::byte*>(a.rows) + w.slots, a.stride, w.step, w.sums, w.bias};
   }
 };
 
@@ -106,20 +107,20 @@ struct Table {
     }
   }
 
-  // store(what a sum is worth, row, column, lanes)
+  // store(a W^T + b, row, column, lanes)
   template <class Store>
-  static void product(const PackedLinear& w, Operand a, int rows, const Store& store) {
+  static void product(const PackedLinear& w, Operand a, int rows, Store store) {
     using Row = typename D::Row;
     const auto value = L::value(w, a);
     P::gemm(static_cast<const Row*>(a.rows), a.stride / static_cast<std::ptrdiff_t>(sizeof(Row)), rows, w.slots,
             static_cast<const typename D::Weight*>(w.weights), static_cast<std::ptrdiff_t>(w.slots) * P::panel, w.out,
-            [&](typename D::Sum sum, int row, int column, int lanes)
+            [=](typename D::Sum sum, int row, int column, int lanes)
                 __attribute__((always_inline)) { store(value(sum, row, column), row, column, lanes); });
   }
 
   template <V (*activation)(V)>
   static void elements(const PackedLinear& w, Operand a, int rows, void* c, std::ptrdiff_t ldc) {
-    product(w, a, rows, StoreElements<F, activation>{static_cast<Element*>(c), ldc, w.bias});
+    product(w, a, rows, StoreElements<F, activation>{static_cast<Element*>(c), ldc});
   }
 
   static void linear_activation(const PackedLinear& w, Operand a, int rows, void* c, std::ptrdiff_t ldc,
@@ -132,7 +133,7 @@ struct Table {
   }
 
   static void linear_residual_norm(const PackedLinear& w, Operand a, int rows, float* x, const LayerNorm& norm) {
-    product(w, a, rows, StoreAdd<V>{x, w.out, w.bias});
+    product(w, a, rows, StoreAdd<V>{x, w.out});
     for (int r = 0; r < rows; ++r) {
       layer_norm_row<V>(x + static_cast<std::ptrdiff_t>(r) * w.out, w.out, norm.gamma, norm.beta, norm.epsilon);
     }
@@ -157,7 +158,8 @@ struct Table {
             linear_activation,
             linear_residual_norm,
             Attention<A>::run,
-            Attention<A>::scratch};
+            Attention<A>::scratch,
+            P::peak};
   }
 };
 
