@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -111,7 +112,8 @@ class NativeEncoder {
       view.ffn_beta = vector_of(arrays[at++], "FFN LayerNorm bias", shape.hidden);
       views.push_back(view);
     }
-    const Kernels& kernels = select_kernels(isa.c_str(), precision_from_name(precision));
+    const Kernels& kernels = select_kernels(isa.c_str(), precision_from_name(precision),
+                                            std::gcd(std::gcd(shape.hidden, shape.ffn), shape.hidden / shape.heads));
     const nb::gil_scoped_release release;
     return Encoder(kernels, Weights(shape, tables, views, kernels));
   }

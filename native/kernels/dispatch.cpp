@@ -7,6 +7,12 @@
 namespace crumb {
 
 #if defined(CRUMB_X86)
+namespace amx_bf16 {
+extern const Kernels kernels;
+}
+namespace amx_int8 {
+extern const Kernels kernels;
+}
 namespace avx512_bf16 {
 extern const Kernels kernels;
 }
@@ -50,8 +56,8 @@ extern const Kernels kernels;
 const Kernels* const* all_kernels() {
   static const Kernels* const list[] = {
 #if defined(CRUMB_X86)
-      &avx512_bf16::kernels, &avx512::kernels, &avx2::kernels,
-      &avx512_vnni_bf16::kernels, &avx512_vnni::kernels, &avx_vnni::kernels, &avx2_int8::kernels,
+      &amx_bf16::kernels, &avx512_bf16::kernels, &avx512::kernels, &avx2::kernels,
+      &amx_int8::kernels, &avx512_vnni_bf16::kernels, &avx512_vnni::kernels, &avx_vnni::kernels, &avx2_int8::kernels,
 #endif
 #if defined(CRUMB_ARM64)
       &neon_bf16::kernels, &neon::kernels, &neon_dot::kernels,
@@ -64,7 +70,7 @@ const char* precision_name(Precision precision) {
   return precision == Precision::float32 ? "float32" : precision == Precision::bf16 ? "bf16" : "int8";
 }
 
-const Kernels& select_kernels(const char* name, Precision precision) {
+const Kernels& select_kernels(const char* name, Precision precision, int sizes) {
   const std::string wanted = name == nullptr ? "" : name;
   std::string runnable;
   for (const Kernels* const* at = all_kernels(); *at != nullptr; ++at) {
@@ -79,7 +85,7 @@ const Kernels& select_kernels(const char* name, Precision precision) {
       }
     }
     if (!runs || (*at)->precision != precision) continue;
-    if (wanted.empty() || wanted == (*at)->name) return **at;
+    if (wanted == (*at)->name || (wanted.empty() && sizes % (*at)->size_multiple == 0)) return **at;
     runnable += (runnable.empty() ? "" : ", ") + std::string((*at)->name);
   }
   const std::string known = runnable.empty() ? "none" : runnable;

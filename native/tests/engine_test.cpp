@@ -179,20 +179,25 @@ void one_model(const Kernels& kernels, unsigned seed) {
   const auto h = static_cast<std::size_t>(shape.hidden);
   std::vector<float> rows(ids.size() * h);
   encoder.hidden_rows(batch, shape.layers, 2, rows.data());
-  double worst = 0;
+  double difference = 0;
+  double size = 0;
   for (std::size_t text = 0; text < batch.texts; ++text) {
     const auto begin = static_cast<std::size_t>(offsets[text]);
     const Model::Rows slow = model.slow(ids.data() + begin, batch.length(text));
     for (std::size_t t = 0; t < slow.size(); ++t) {
       for (std::size_t i = 0; i < h; ++i) {
-        worst = std::max(worst, std::fabs(slow[t][i] - static_cast<double>(rows[(begin + t) * h + i])));
+        const double d = slow[t][i] - static_cast<double>(rows[(begin + t) * h + i]);
+        difference += d * d;
+        size += slow[t][i] * slow[t][i];
       }
     }
   }
-  // LayerNorm bounds the rows, so an absolute tolerance means the same everywhere; bfloat16 has 8 bits
-  const double tolerance = kernels.precision == Precision::float32 ? 5e-4 : 0.25;
-  if (worst >= tolerance) std::printf("largest difference %g\n", worst);
-  check(worst < tolerance, kernels.name, "hidden rows differ from the naive encoder", seed);
+  // Random weights make sharp attention and no two rows alike, which is far harder than a trained model
+  const double share = std::sqrt(difference / size);
+  const double tolerances[] = {1e-5, 0.05, 0.1};
+  if (share >= tolerances[static_cast<int>(kernels.precision)]) std::printf("relative difference %g\n", share);
+  check(share < tolerances[static_cast<int>(kernels.precision)], kernels.name, "hidden rows differ from the naive encoder",
+        seed);
 
   const std::vector<Pooling> poolings{Pooling::cls, Pooling::max, Pooling::mean, Pooling::mean_sqrt_len,
                                       Pooling::lasttoken};
@@ -237,7 +242,7 @@ int main(int argc, char** argv) {
   shape.heads = shape.hidden = shape.ffn = shape.layers = 1;
   shape.vocabulary = shape.positions = 4;
   Model model(shape, 1);
-  const Encoder encoder = model.encoder(select_kernels("portable", Precision::float32));
+  const Encoder encoder = model.encoder(select_kernels("portable", Precision::float32, 1));
   const std::int32_t ids[2] = {1, 4};
   const std::int64_t two[2] = {0, 2};
   const std::int64_t none[3] = {0, 0, 2};
@@ -249,9 +254,9 @@ int main(int argc, char** argv) {
     Shape odd = shape;
     throws([&] { Model(odd, 1).encoder(**at); }, (*at)->name, "sizes that are no multiples of the size");
   }
-  throws([] { select_kernels("none such", Precision::float32); }, "none", "unknown kernels");
+  throws([] { select_kernels("none such", Precision::float32, 1); }, "none", "unknown kernels");
   model.layers[0].up.weight[0] = NAN;
-  throws([&] { model.encoder(select_kernels("portable", Precision::float32)); }, "portable", "a weight that is not finite");
+  throws([&] { model.encoder(select_kernels("portable", Precision::float32, 1)); }, "portable", "a weight that is not finite");
 
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;

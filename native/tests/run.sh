@@ -23,7 +23,7 @@ case "$mode" in
   *) echo "unknown mode '$mode'; see the head of $0" >&2; exit 2 ;;
 esac
 case "$("$cxx" -dumpmachine)" in
-  x86_64*) define=-DCRUMB_X86 kernels=(avx2 avx2_int8 avx_vnni avx512 avx512_bf16 avx512_vnni avx512_vnni_bf16) ;;
+  x86_64*) define=-DCRUMB_X86 kernels=(amx_bf16 amx_int8 avx2 avx2_int8 avx_vnni avx512 avx512_bf16 avx512_vnni avx512_vnni_bf16) ;;
   aarch64* | arm64*) define=-DCRUMB_ARM64 kernels=(neon neon_bf16 neon_dot) ;;
   *) define=-DCRUMB_OTHER kernels=() ;;
 esac
@@ -34,6 +34,9 @@ flags_of() {
     avx512) echo "-mavx512f -mavx512dq" ;;
     avx512_bf16) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512bf16" ;;
     avx512_vnni) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni" ;;
+    # no machine at hand need have AMX: its instructions are done in C++ here, all around them is real
+    amx_bf16 | amx_int8)
+      echo "-DCRUMB_AMX_EMULATED -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16" ;;
     avx512_vnni_bf16) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16" ;;
     neon_bf16) echo "-march=armv8.2-a+bf16" ;;
     neon_dot) echo "-march=armv8.2-a+dotprod" ;;
