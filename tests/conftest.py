@@ -15,7 +15,7 @@ import pytest
 
 import crumb
 from crumb import store
-from crumb.engine.encoder import kernels
+from crumb.engine.precision import kernels
 
 DATA = Path(__file__).parent / "data"
 # every kernel table this machine runs, by name, and those that compute in float32
@@ -31,7 +31,7 @@ def model_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def model(model_folder: Path) -> crumb.Model:
-    return crumb.load()
+    return crumb.load(precision="float32")
 
 
 @pytest.fixture(scope="session")

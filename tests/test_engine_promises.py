@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from test_engine_parity import random_bert, to_engine
 
 import crumb
-from crumb.engine.encoder import Engine, kernels
+from crumb.engine.encoder import Engine
+from crumb.engine.precision import kernels
 
-SHAPE = {"head_size": 24, "heads": 3, "layers": 2, "ffn": 200, "activation": "gelu", "epsilon": 1e-12, "seed": 11}
+# sizes that every kernel takes (AMX: multiples of 32), with tails for all of them in the rows
+SHAPE = {"head_size": 32, "heads": 3, "layers": 2, "ffn": 224, "activation": "gelu", "epsilon": 1e-12, "seed": 11}
 ENGINES: dict[str, Engine] = {}
 
 
@@ -52,6 +54,8 @@ def test_bits_of_long_texts(isa: str, texts: list[str]) -> None:
     """Texts of more than 1,024 tokens are shared by all threads: another path, the same bits."""
     model = crumb.load(context=4096, positions="tile", isa=isa, precision=PRECISIONS[isa])
     some = [texts[0], texts[-1], texts[50], texts[-4], texts[-7], "short"]
+    if isa == "portable_int8":
+        some = [text[:6000] for text in some]
     alone = np.stack([model.encode(text, threads=1) for text in some])
     assert model.encode(some, threads=2).tobytes() == alone.tobytes()
     assert model.encode(some[::-1], threads=3)[::-1].tobytes() == alone.tobytes()

@@ -24,7 +24,7 @@ struct Attention {
   static constexpr int kChunk = 128;                                                                // keys a step
   static constexpr int kQueries = P::row_tile * (48 / P::row_tile > 0 ? 48 / P::row_tile : 1);  // rows whose weights stay in L1
   static constexpr float kLog2e = 1.44269504088896341F;
-  static constexpr float kBound = 60.0F;  // 2^-120 is the least weight then, far from where float32 ends
+  static constexpr float kBound = 60.0F;  // the largest to shift by: 2^-120 is the least weight then, far from where float32 ends
   static_assert(kChunk % NR == 0 && kChunk % P::step == 0);
 
   static int round_up(int n, int to) { return (n + to - 1) / to * to; }
@@ -103,14 +103,27 @@ struct Attention {
     return __builtin_sqrtf(reduce_add(squares));
   }
 
-  // 2^(factor score - shift) as elements, and its sum. Lanes behind the last key become zero.
+  // 2^(factor score - shift). Exact weights take the fraction before the shift, a whole number, is off: scores far below their
+  // shift would lose its last bits.
+  static V weight(V score, V factor, V shift) {
+    if constexpr (D::exp_degree == 3) {
+      const V x = fma(score, factor, V::set1(0.0F) - shift);
+      return scale_exp2(exp2_fraction<V, 3>(fraction(x)), x);
+    } else {
+      const V x = score * factor;
+      const V r = fraction(x);
+      return scale_exp2(exp2_fraction<V, D::exp_degree>(r), (x - r) - shift);
+    }
+  }
+
+  // Weights as elements, and its sum. Lanes behind the last key become zero.
   struct StoreWeights {
     Element* weights;
     float* sums;
     const float* shift;
     float factor;
     inline void operator()(V score, int row, int column, int lanes) const {
-      V p = exp2<V, D::exp_degree>(fma(score, V::set1(factor), V::set1(0.0F - shift[row])));
+      V p = weight(score, V::set1(factor), V::set1(shift[row]));
       if (lanes < W) {
         float head[W];
         p.store(head);
@@ -160,7 +173,7 @@ struct Attention {
       const Element* query = static_cast<const Element*>(job.query) + q0 * job.stride;
       bool bounded = true;
       for (int r = 0; r < rows; ++r) {
-        shift[r] = norm(query + r * job.stride, d) * longest * factor;
+        shift[r] = __builtin_ceilf(norm(query + r * job.stride, d) * longest * factor);
         bounded = bounded && shift[r] <= kBound;
       }
       if (!bounded) {
@@ -168,7 +181,7 @@ struct Attention {
         for (float& m : maxima) m = -3.0e38F;
         P::gemm(query, job.stride, rows, d, keys, key_stride, job.length, StoreMaximum{maxima, factor});
         for (int r = 0; r < rows; ++r) {
-          if (!(shift[r] <= kBound)) shift[r] = maxima[r];
+          if (!(shift[r] <= kBound)) shift[r] = __builtin_ceilf(maxima[r]);
         }
       }
       for (int i = 0; i < rows * W; ++i) sums[i] = 0.0F;

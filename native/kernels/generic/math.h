@@ -23,13 +23,11 @@ static inline V exp(V x) {
   return scale_exp2(p, n);
 }
 
-// 2^x for x <= 127; below -126 about 1e-38 or 0. The polynomial for 2^r, 0 <= r < 1, fitted by iteratively reweighted least
-// squares of the relative error, has the degree that what becomes of the result deserves: 6 is exact to float32 (1.9e-9), 3 to
-// bfloat16 (7.5e-5).
+// 2^r for 0 <= r < 1, fitted by iteratively reweighted least squares of the relative error to the degree that what becomes of
+// the result deserves: 6 is exact to float32 (1.9e-9), 3 to bfloat16 (7.5e-5).
 template <class V, int degree>
-static inline V exp2(V x) {
+static inline V exp2_fraction(V r) {
   static_assert(degree == 3 || degree == 6);
-  const V r = fraction(x);
   V p;
   if constexpr (degree == 3) {
     p = V::set1(7.802451547748705e-2F);
@@ -45,7 +43,7 @@ static inline V exp2(V x) {
     p = fma(p, r, V::set1(0.6931469838415525F));
     p = fma(p, r, V::set1(1.0F));
   }
-  return scale_exp2(p, x);
+  return p;
 }
 
 // erf(x) as x P(x^2) / Q(x^2), fitted on [0, 4] to 2.1e-8 by iteratively reweighted least squares; 4.8e-7 in float32.

@@ -9,30 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from crumb.engine import _native
+from crumb.engine.precision import choose
 from crumb.engine.threads import check_threads, default_threads
 from crumb.engine.weights import EncoderWeights
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
-
-
-class KernelInfo(NamedTuple):
-    """A kernel table of this build: its name, "float32" or "bf16", and whether this CPU runs it."""
-
-    name: str
-    precision: str
-    runs: bool
-
-
-def kernels() -> list[KernelInfo]:
-    """The kernel tables this build has, best first."""
-    return [KernelInfo(*row) for row in _native.kernels()]
 
 
 class Engine:
@@ -41,8 +28,9 @@ class Engine:
     Args:
         weights: the arrays; linear layers are packed (copied), the word and position tables are used where they lie.
         isa: kernels to use, by a name of `kernels()`; None for CRUMB_ISA, or else the best this CPU runs.
-        precision: "float32", or "bf16": bfloat16 products summed in float32, where the CPU has them. Residuals,
-            LayerNorm and softmax are float32 in either case.
+        precision: what linear layers multiply: "float32"; "bf16", pairs of bfloat16 summed in float32; "int8", bytes
+            with a step per token and per output column; or "auto" (crumb.engine.precision). Residuals, LayerNorm and
+            softmax are float32 in every case.
         threads: threads a call uses unless it says otherwise; None for the physical cores available to the process.
 
     Raises:
@@ -54,17 +42,18 @@ class Engine:
         weights: EncoderWeights,
         *,
         isa: str | None = None,
-        precision: str = "float32",
+        precision: str = "auto",
         threads: int | None = None,
     ) -> None:
         self.hidden: int = weights.word.shape[1]
         self.layers: int = len(weights.layers)
         self.positions: int = weights.position.shape[0]
         self.threads: int = default_threads() if threads is None else check_threads(threads)
+        isa = os.environ.get("CRUMB_ISA", "") if isa is None else isa
         self._native = _native.Encoder(
-            isa=os.environ.get("CRUMB_ISA", "") if isa is None else isa,
+            isa=isa,
             hidden=self.hidden,
-            precision=precision,
+            precision=choose(precision, isa).precision,
             heads=weights.heads,
             ffn=weights.layers[0].up.shape[0] if weights.layers else 1,
             activation=weights.activation,
@@ -84,7 +73,7 @@ class Engine:
 
     @property
     def precision(self) -> str:
-        """What is multiplied: "float32" or "bf16"."""
+        """What is multiplied: "float32", "bf16" or "int8"."""
         return self._native.precision
 
     @property

@@ -1,0 +1,102 @@
+"""What "auto" comes to, and that int8 is what its kernels say: exact sums of bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import PRECISIONS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import crumb
+from crumb.engine.encoder import Engine
+from crumb.engine.precision import LEAST_COSINE, LEAST_OF_AUTO, choose, kernels
+from crumb.engine.weights import EncoderWeights, LayerWeights
+
+INT8 = [name for name, precision in PRECISIONS.items() if precision == "int8"]
+
+
+def test_auto_takes_the_fastest_that_keeps_the_vectors(model: crumb.Model) -> None:
+    here = {kernel.precision for kernel in kernels() if kernel.runs and not kernel.name.startswith("portable")}
+    expected = "bf16" if "bf16" in here else "float32"
+    auto = crumb.load()
+    assert auto.engine.precision == choose("auto").precision == expected
+    texts = ["What is a crumb?", "Bread breaks into small pieces. " * 20, ""]
+    cosines = (auto.encode(texts) * model.encode(texts)).sum(1)
+    assert cosines.min() >= LEAST_OF_AUTO
+    assert LEAST_COSINE["int8"] < LEAST_OF_AUTO, "int8 would be chosen then, and this test has to know"
+
+
+@pytest.mark.parametrize("isa", PRECISIONS)
+def test_auto_follows_kernels_asked_for_by_name(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert crumb.load(isa=isa).engine.precision == PRECISIONS[isa]
+    monkeypatch.setenv("CRUMB_ISA", isa)
+    loaded = crumb.load()
+    assert (loaded.engine.isa, loaded.engine.precision) == (isa, PRECISIONS[isa])
+
+
+def test_unknown_precision() -> None:
+    with pytest.raises(ValueError, match=r"unknown precision 'fp16'; choose 'auto', 'float32', 'bf16', 'int8'"):
+        crumb.load(precision="fp16")  # type: ignore[arg-type]
+
+
+def test_int8_weights_take_a_quarter(model: crumb.Model) -> None:
+    assert crumb.load(precision="int8").engine.packed_bytes < 0.28 * model.engine.packed_bytes
+
+
+def one_layer(generator: np.random.Generator, hidden: int, ffn: int) -> EncoderWeights:
+    """One layer whose attention and FFN do nothing but what their weights say, with a few outlying columns."""
+
+    def floats(*shape: int) -> np.ndarray:
+        return generator.normal(size=shape).astype(np.float32)
+
+    def spiky(*shape: int) -> np.ndarray:
+        values = floats(*shape)
+        values[:, generator.integers(0, shape[1], 2)] *= 12
+        return values * np.float32(0.1)
+
+    gains = 1 + 0.2 * floats(hidden)
+    gains[generator.integers(0, hidden, 2)] *= 6
+    layer = LayerWeights(
+        *(spiky(hidden, hidden), floats(hidden)) * 1,
+        *(spiky(hidden, hidden), floats(hidden)),
+        *(spiky(hidden, hidden), floats(hidden)),
+        *(spiky(hidden, hidden), floats(hidden)),
+        *(gains, floats(hidden)),
+        *(spiky(ffn, hidden), floats(ffn)),
+        *(spiky(hidden, ffn), floats(hidden)),
+        *(gains, floats(hidden)),
+    )
+    return EncoderWeights(
+        word=floats(50, hidden),
+        position=floats(40, hidden),
+        token_type=floats(2, hidden),
+        embedding_norm=gains,
+        embedding_norm_bias=floats(hidden),
+        layers=(layer,),
+        heads=hidden // 32,
+        activation="gelu",
+        epsilon=1e-12,
+    )
+
+
+@pytest.mark.parametrize("isa", [name for name in INT8 if name != "portable_int8"])
+@settings(max_examples=25, deadline=None)
+@given(
+    heads=st.integers(1, 4),
+    ffn=st.integers(1, 9).map(lambda n: 32 * n),
+    length=st.integers(1, 40),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_int8_kernels_agree(isa: str, heads: int, ffn: int, length: int, seed: int) -> None:
+    """Every int8 kernel against the portable one, which adds bytes one by one; what differs is the rest's rounding."""
+    generator = np.random.default_rng(seed)
+    weights = one_layer(generator, 32 * heads, ffn)
+    ids = generator.integers(0, 50, length).astype(np.int32)
+    offsets = np.array([0, length])
+    rows = Engine(weights, isa=isa, precision="int8").hidden_rows(ids, offsets)
+    expected = Engine(weights, isa="portable_int8", precision="int8").hidden_rows(ids, offsets)
+    exact = Engine(weights, isa="portable", precision="float32").hidden_rows(ids, offsets)
+    scale = np.linalg.norm(exact)
+    assert np.linalg.norm(rows - expected) <= 0.02 * scale
+    assert np.linalg.norm(rows - exact) <= 0.04 * scale
