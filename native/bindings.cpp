@@ -14,6 +14,9 @@
 namespace nb = nanobind;
 
 namespace crumb {
+
+void bind_text(nb::module_& m);  // bindings_text.cpp
+
 namespace {
 
 using Floats1 = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -229,4 +232,6 @@ NB_MODULE(_native, m) {
     const nb::gil_scoped_release release;
     normalize_rows(x.data(), x.shape(0), x.shape(1), out.data());
   }, nb::arg("x"), nb::arg("out"));
+
+  bind_text(m);
 }
