@@ -73,7 +73,9 @@ void bind_text(nb::module_& m) {
               Py_ssize_t size = 0;
               const char* const bytes = PyUnicode_AsUTF8AndSize(piece.ptr(), &size);
               if (bytes == nullptr) throw nb::python_error();
-              entries.emplace_back(std::string_view(bytes, static_cast<std::size_t>(size)), nb::cast<std::int32_t>(id));
+              std::int32_t number = 0;
+              if (!nb::try_cast(id, number)) throw nb::value_error("a token's id is no 32-bit number");
+              entries.emplace_back(std::string_view(bytes, static_cast<std::size_t>(size)), number);
             }
             new (self) WordPiece(entries, unknown, uncased, longest_word, std::move(added));
           },

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +68,9 @@ def test_folders_without_a_tokenizer(tmp_path: Path) -> None:
     keep=st.integers(0, 3),
 )
 def test_the_cut(texts: list[list[int]], context: int, side: str, keep: int) -> None:
-    batch = fit(texts, context=context, side=side, prefix=(1,), suffix=(2,), keep=keep)
+    ids = np.fromiter((i for ids in texts for i in ids), dtype=np.int32)
+    offsets = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+    batch = fit(ids, offsets, context=context, side=side, prefix=(1,), suffix=(2,), keep=keep)
     for i, ids in enumerate(texts):
         over = max(0, len(ids) + 2 - context)
         kept = list(ids)

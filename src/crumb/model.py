@@ -22,6 +22,7 @@ from crumb.checkpoint.positions import METHODS
 from crumb.checkpoint.weights import read_weights
 from crumb.engine.encoder import Engine
 from crumb.engine.precision import Precision
+from crumb.engine.threads import check_threads
 from crumb.errors import CheckpointError, TruncationError, TruncationWarning
 from crumb.text.tokenizer import Tokenizer
 from crumb.text.truncate import Ragged, fit
@@ -244,13 +245,15 @@ class Model:
             raise ValueError(f"layers must be a whole number from 1 to {self.contract.layers}, got {layers!r}")
         width = cut(np.empty((0, self.dimensions), dtype=np.float32), dimensions).shape[1]
         prompt_tokens = self._prompt_tokens(prefix)
+        threads = self.engine.threads if threads is None else check_threads(threads)
 
         single = isinstance(texts, str)
         report = EncodeReport()
         parts: list[Floats] = []
         with _bar(texts, progress) as bar:
             for window in _windows([texts] if isinstance(texts, str) else _checked(texts)):
-                batch = self._tokens([prefix + text for text in window], report.texts, truncation, prompt_tokens)
+                prompted = [prefix + text for text in window]
+                batch = self._tokens(prompted, report.texts, truncation, prompt_tokens, threads)
                 first = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, prompt_tokens)
                 pooled = self.engine.encode(
                     batch.ids,
@@ -301,9 +304,11 @@ class Model:
         first = np.minimum(len(self.tokenizer.prefix) + prompt_tokens, lengths - 1)
         return np.asarray(first, dtype=np.int32)
 
-    def _tokens(self, texts: Sequence[str], done: int, truncation: Truncation, prompt_tokens: int) -> Ragged:
+    def _tokens(
+        self, texts: Sequence[str], done: int, truncation: Truncation, prompt_tokens: int, threads: int
+    ) -> Ragged:
         batch = fit(
-            self.tokenizer.encode(texts),
+            *self.tokenizer.ragged(texts, threads=threads),
             context=self.context,
             side="start" if truncation == "start" else "end",
             prefix=self.tokenizer.prefix,

@@ -1,14 +1,13 @@
 """The one place where a text is cut to the context.
 
-Enters: token ids without special tokens, and the room there is. Leaves: a ragged batch with special tokens around every
-text, and how much was cut. Knows nothing of tokenizers or warnings.
+Enters: a ragged batch of token ids without special tokens, and the room there is. Leaves: a ragged batch with special
+tokens around every text, and how much was cut. Knows nothing of tokenizers or warnings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -27,7 +26,8 @@ class Ragged:
 
 
 def fit(
-    texts: Sequence[Sequence[int]],
+    ids: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
     *,
     context: int,
     side: Side,
@@ -38,24 +38,29 @@ def fit(
     """Puts `prefix` and `suffix` around every text and cuts what does not fit `context` tokens.
 
     Args:
-        texts: token ids of each text, without special tokens.
+        ids: int32 [tokens], texts one behind the other, without special tokens.
+        offsets: int64 [texts + 1], where each text begins and the last ends.
         context: longest input in tokens, special tokens included.
         side: "end" loses the last tokens, "start" the first.
-        keep: leading tokens that are never lost (a prompt), with side "start".
+        keep: leading tokens that are never lost (a prompt), with side "start", as far as there is room for them.
     """
     room = context - len(prefix) - len(suffix)
-    pieces: list[Sequence[int]] = []
-    lengths = np.zeros(len(texts) + 1, dtype=np.int64)
-    cut = []
-    for i, ids in enumerate(texts):
-        over = max(len(ids) - room, 0)
-        if over and side == "end":
-            ids = ids[:room]
-        elif over:
-            ids = [*ids[:keep], *ids[keep + over :]]
-        cut.append(over)
-        pieces += (prefix, ids, suffix)
-        lengths[i + 1] = len(prefix) + len(ids) + len(suffix)
-    offsets = np.cumsum(lengths)
-    joined = np.fromiter(chain.from_iterable(pieces), dtype=np.int32, count=int(offsets[-1]))
-    return Ragged(joined, offsets, cut)
+    lengths = np.diff(offsets)
+    over = np.maximum(lengths - room, 0)
+    if over.any():
+        place = np.arange(len(ids)) - np.repeat(offsets[:-1], lengths)  # of each token in its text
+        first = room if side == "end" else min(keep, room)
+        ids = ids[(place < first) | (place >= first + np.repeat(over, lengths))]
+        lengths -= over
+    ends = np.zeros_like(offsets)
+    np.cumsum(lengths + (len(prefix) + len(suffix)), out=ends[1:])
+    whole = np.empty(ends[-1], dtype=np.int32)
+    text = np.ones(len(whole), dtype=bool)
+    for places, token in (
+        *((ends[:-1] + i, token) for i, token in enumerate(prefix)),
+        *((ends[1:] - len(suffix) + i, token) for i, token in enumerate(suffix)),
+    ):
+        whole[places] = token
+        text[places] = False
+    whole[text] = ids
+    return Ragged(whole, ends, over.tolist())
