@@ -63,7 +63,7 @@ def fuzz(count: int, seed: int) -> list[str]:
         if dice.random() < 0.02:
             parts.insert(dice.randint(0, len(parts)), dice.choice([*SPECIAL, "[mask]", "[CLS", "##", "a" * 101]))
         if dice.random() < 0.02:
-            parts = parts + [character() * dice.randint(95, 105)]
+            parts.append(character() * dice.randint(95, 105))
         texts.append("".join(parts))
     return texts
 

@@ -61,7 +61,7 @@ def standard(file: Any) -> Standard | None:
         )
     except (KeyError, TypeError, ValueError):  # not of this form, or of none: the library says which
         return None
-    return Standard(native, prefix, suffix, len(pieces.keys() | set(added)))
+    return Standard(native, prefix, suffix, len(pieces) + sum(token not in pieces for token in set(added)))
 
 
 def _specials(processor: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
