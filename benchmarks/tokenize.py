@@ -108,13 +108,12 @@ def _library(folder: Path) -> Library:
 
 
 def _strings(path: Path) -> Iterator[str]:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-        if ".jsonl" in path.suffixes:
-            for line in lines:
-                yield from _leaves(json.loads(line))
-        else:
-            for line in lines:
-                yield from line.rstrip("\n").split("\t")
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as lines:  # bytes: a lone \r ends no line
+        for line in lines:
+            if ".jsonl" in path.suffixes:
+                yield from _leaves(json.loads(line, strict=False))
+            else:
+                yield from line.decode("utf-8").rstrip("\n").split("\t")
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and runs the engine's own test without Python.
+# Builds and runs the engine's and the tokenizer's own tests without Python.
 #   run.sh sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, for this machine
 #   run.sh thread     with ThreadSanitizer, for this machine
 #   run.sh rates      no test: prints how near each kernel comes to the peak of its instruction (docs/performance.md)
@@ -51,5 +51,9 @@ for source in encoder forward kernels/dispatch outliers pooling team weights "te
 done
 wait
 "$cxx" "${common[@]}" "${extra[@]}" "$out"/*.o -o "$out/$program"
+if [[ $program == engine_test ]]; then
+  "$cxx" "${common[@]}" "${extra[@]}" "$here"/text/*.cpp "$here/team.cpp" "$here/tests/wordpiece_test.cpp" -o "$out/wordpiece_test"
+  "${run[@]}" "$out/wordpiece_test"
+fi
 # shellcheck disable=SC2086  # no argument where there is none
 "${run[@]}" "$out/$program" $models "${@:2}"
