@@ -2,8 +2,8 @@
 
 Enters: the default model and the texts of tests/data. Leaves: after the ids were found equal, rates on one thread and
 on several as medians of alternating runs, the time of one query up to the engine's input, and the time to load. With
---check nothing is timed: every string in FILES (.jsonl, .tsv or plain lines, .gz or not) is tokenised by both, and
-texts, tokens and differences are counted.
+--check nothing is timed: every string in FILES (lines of JSON, or else of fields between tabs; .gz or not) is tokenised
+by both, and texts, tokens and differences are counted.
 """
 
 from __future__ import annotations
@@ -110,16 +110,16 @@ def _library(folder: Path) -> Library:
 def _strings(path: Path) -> Iterator[str]:
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as lines:  # bytes: a lone \r ends no line
         for line in lines:
-            if ".jsonl" in path.suffixes:
-                yield from _leaves(json.loads(line, strict=False))
-            else:
+            try:
+                yield from _leaves(json.loads(line))
+            except ValueError:
                 yield from line.decode("utf-8").rstrip("\n").split("\t")
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
+    if not isinstance(value, dict | list):
+        yield str(value)
+    else:
         for item in value.values() if isinstance(value, dict) else value:
             yield from _leaves(item)
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crumb.catalog import DEFAULT, HubSource, WheelSource, entries, find
+from crumb.catalog import HubSource, WheelSource, entries, find
+from crumb.default import DEFAULT
 from crumb.errors import CheckpointError, ModelNotFoundError
 from crumb.store import locate, resolve
 from crumb.store.names import request

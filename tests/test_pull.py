@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from package_index import DISTRIBUTION, FILES, FOLDER, WHEEL, WHEEL_NAME, Index, Sent, make_wheel, serve
 
 import crumb
-from crumb.catalog import DEFAULT, Entry, FolderSource, HubSource, WheelSource
+from crumb.catalog import Entry, FolderSource, HubSource, WheelSource
+from crumb.default import DEFAULT
 from crumb.errors import FetchError, VerificationError
 from crumb.store import locate, resolve
 from crumb.store.download import download

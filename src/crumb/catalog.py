@@ -84,8 +84,6 @@ class Entry:
         return next((source for source in self.sources if isinstance(source, HubSource)), None)
 
 
-DEFAULT = "all-MiniLM-L6-v2"
-
 _MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 _ENTRIES = (

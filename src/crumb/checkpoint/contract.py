@@ -6,7 +6,6 @@ fingerprint. Knows nothing of how the files look.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -77,6 +76,9 @@ class Contract:
         """SHA-256, 64 hex digits, over the settings and the bytes of the weights and tokenizer: equal fingerprints mean
         that the same text gets the same vector. Reads the files the first time (about 0.1 s for 90 MB).
         """
+        # Here and not above: it brings OpenSSL, and most processes ask for no fingerprint.
+        import hashlib
+
         digest = hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode())
         for name in (*self.weight_files, *self.tokenizer_files):
             with (self.folder / name).open("rb") as file:

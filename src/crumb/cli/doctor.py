@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from crumb import __version__, store
-from crumb.catalog import DEFAULT
+from crumb.default import DEFAULT
 from crumb.engine.cpu import cpu_name, instruction_sets
 from crumb.engine.encoder import Engine
 from crumb.engine.precision import LEAST_COSINE, choose, kernels

@@ -6,7 +6,6 @@ names there are. Knows nothing of disks or networks.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 
@@ -65,6 +64,8 @@ def unknown(name: str) -> ModelNotFoundError:
 
 
 def _suggestion(name: str) -> str:
+    import difflib
+
     known = {word.lower(): entry.name for entry in entries() for word in (entry.name, *entry.aliases)}
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
     names = list(dict.fromkeys(known[word] for word in close))

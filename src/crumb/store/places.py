@@ -7,6 +7,7 @@ models are put into place by renaming. Knows nothing of what is kept there.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 # written last into a model's folder: where it came from and each file's digest
@@ -18,7 +19,9 @@ def home() -> Path:
     chosen = os.environ.get("CRUMB_HOME")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    # Here and not above: with CRUMB_HOME set it is not needed.
+    if sys.platform == "linux":  # as platformdirs does; importing it takes longer than everything else of the store
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        return Path(base if base.strip() else "~/.cache").expanduser() / "crumb"
     from platformdirs import user_cache_path
 
     return user_cache_path("crumb")

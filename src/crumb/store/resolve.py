@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crumb.catalog import DEFAULT, Entry
+from crumb.default import DEFAULT
 from crumb.errors import CheckpointError, ModelNotFoundError
-from crumb.store.names import request
 from crumb.store.places import is_installed, models_dir
+
+if TYPE_CHECKING:
+    from crumb.catalog import Entry
 
 
 def locate(name: str | Entry) -> Path | None:
@@ -21,6 +24,8 @@ def locate(name: str | Entry) -> Path | None:
     Raises:
         ModelNotFoundError: the name means nothing, or its revision is no commit.
     """
+    from crumb.store.names import request
+
     folder = models_dir() / request(name).folder
     return folder if is_installed(folder) else None
 
@@ -40,6 +45,12 @@ def resolve(name_or_path: str | os.PathLike[str] | Entry | None = None, *, fetch
         FetchError, VerificationError, MissingExtraError: see `pull`.
     """
     name = DEFAULT if name_or_path is None else name_or_path
+    if name_or_path is None and is_installed(models_dir() / DEFAULT):
+        return models_dir() / DEFAULT
+    # Here and not above: the catalogue and what reads names cost a tenth of a start that needs neither.
+    from crumb.catalog import Entry
+    from crumb.store.names import request
+
     if not isinstance(name, Entry):
         path = Path(name).expanduser()
         if (path / "config.json").is_file() or (path / "modules.json").is_file():

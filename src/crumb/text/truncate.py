@@ -7,8 +7,7 @@ tokens around every text, and how much was cut. Knows nothing of tokenizers or w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,7 @@ import numpy.typing as npt
 Side = Literal["start", "end"]
 
 
-@dataclass(frozen=True)
-class Ragged:
+class Ragged(NamedTuple):
     """Texts one behind the other: `ids` int32 [tokens], `offsets` int64 [texts + 1], `cut` tokens lost of each text."""
 
     ids: npt.NDArray[np.int32]

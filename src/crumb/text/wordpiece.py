@@ -7,8 +7,7 @@ tests/test_wordpiece.py holds the two side by side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crumb.engine._native import WordPiece
 
@@ -23,8 +22,7 @@ _NORMALIZERS = {
 }
 
 
-@dataclass(frozen=True)
-class Standard:
+class Standard(NamedTuple):
     """`native` gives ids; `prefix` and `suffix` go around every text; `vocabulary` tokens, added ones included."""
 
     native: WordPiece
