@@ -31,7 +31,14 @@ def model_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def model(model_folder: Path) -> crumb.Model:
+    """In float32, which is what transformers computes in."""
     return crumb.load(precision="float32")
+
+
+@pytest.fixture(scope="session")
+def default(model_folder: Path) -> crumb.Model:
+    """As the command line loads it."""
+    return crumb.load()
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_every_form_of_weights(tmp_path: Path, dtype: torch.dtype, sharded: bool
     folder = save(tmp_path, source, **({"max_shard_size": "10KB"} if sharded else {}))
     if sharded:
         assert len(list(folder.glob("model-*.safetensors"))) > 1
-    model = crumb.load(folder)
+    model = crumb.load(folder, precision="float32")
     assert model.contract.dtype == str(dtype).removeprefix("torch.")
     wide = source.to(torch.float32)
     encoder = wide.bert if prefixed else wide
@@ -104,7 +104,7 @@ def sentence_transformer(folder: Path, modes: Any, include_prompt: bool, normali
 def test_pooling_as_sentence_transformers(tmp_path: Path, modes: Any, include_prompt: bool) -> None:
     twin = sentence_transformer(tmp_path, modes, include_prompt, normalize=False)
     twin.save(str(tmp_path / "saved"))
-    model = crumb.load(tmp_path / "saved")
+    model = crumb.load(tmp_path / "saved", precision="float32")
     assert model.context == 48
     assert not model.contract.normalize
     for prompt in (None, "query: "):
@@ -118,7 +118,7 @@ def test_normalize_prompts_and_older_files(tmp_path: Path) -> None:
     twin.default_prompt_name = "query"
     twin.save(str(tmp_path / "saved"))
     folder = tmp_path / "saved"
-    model = crumb.load(folder)
+    model = crumb.load(folder, precision="float32")
     assert model.contract.normalize
     assert model.contract.prompts["passage"] == "passage: "
     np.testing.assert_allclose(model.encode(TEXTS), twin.encode(TEXTS), atol=2e-6)
@@ -145,12 +145,12 @@ def test_normalize_prompts_and_older_files(tmp_path: Path) -> None:
     (folder / "1_Pooling/config.json").write_text(
         json.dumps({"word_embedding_dimension": 24, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False})
     )
-    assert crumb.load(folder).encode(TEXTS).tobytes() == before.tobytes()
+    assert crumb.load(folder, precision="float32").encode(TEXTS).tobytes() == before.tobytes()
 
 
 def test_older_names_of_layer_norm(tmp_path: Path) -> None:
     folder = save(tmp_path, bert())
-    expected = crumb.load(folder).encode(TEXTS)
+    expected = crumb.load(folder, precision="float32").encode(TEXTS)
     renamed = {
         f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma").replace(
             "LayerNorm.bias", "LayerNorm.beta"
@@ -158,7 +158,7 @@ def test_older_names_of_layer_norm(tmp_path: Path) -> None:
         for name, tensor in bert().state_dict().items()
     }
     save_file({name: tensor.contiguous() for name, tensor in renamed.items()}, folder / "model.safetensors")
-    assert crumb.load(folder).encode(TEXTS).tobytes() == expected.tobytes()
+    assert crumb.load(folder, precision="float32").encode(TEXTS).tobytes() == expected.tobytes()
 
 
 def test_who_decides_the_context(tmp_path: Path) -> None:
@@ -181,9 +181,9 @@ def test_who_decides_the_context(tmp_path: Path) -> None:
 def test_lowercase_of_sentence_bert_config(tmp_path: Path) -> None:
     folder = save(tmp_path, bert())
     edit(folder / "tokenizer_config.json", do_lower_case=False)
-    assert crumb.load(folder).tokenizer.encode(["The CAT"]) == [[1, 1]]
+    assert crumb.load(folder, precision="float32").tokenizer.encode(["The CAT"]) == [[1, 1]]
     edit(folder / "sentence_bert_config.json", do_lower_case=True)
-    assert crumb.load(folder).tokenizer.encode(["The CAT"]) == [[15, 16]]
+    assert crumb.load(folder, precision="float32").tokenizer.encode(["The CAT"]) == [[15, 16]]
 
 
 def test_the_contract_of_the_default_model(model: crumb.Model) -> None:

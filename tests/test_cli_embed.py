@@ -63,26 +63,26 @@ def copy(many: Path, to: Path, data: bytes) -> None:
 # --- texts in
 
 
-def test_words(run_crumb: Run, model: crumb.Model) -> None:
+def test_words(run_crumb: Run, default: crumb.Model) -> None:
     words = ["Hello, world", "", "naïve 日本語 😀"]
     done = run_crumb("embed", *words)
     assert done.returncode == 0, done.stderr
     rows = records(done.stdout)
     assert [list(row) for row in rows] == [["id", "embedding"]] * 3
     assert [row["id"] for row in rows] == [0, 1, 2]
-    assert np.array_equal(vectors(rows), model.encode(words))
+    assert np.array_equal(vectors(rows), default.encode(words))
 
 
 @pytest.mark.parametrize("dash", [(), ("--from", "-")])
-def test_stdin_is_one_text_a_line(run_crumb: Run, model: crumb.Model, dash: tuple[str, ...]) -> None:
+def test_stdin_is_one_text_a_line(run_crumb: Run, default: crumb.Model, dash: tuple[str, ...]) -> None:
     done = run_crumb("embed", *dash, "--with-text", input="one\n\nnaïve\n")
     rows = records(done.stdout)
     assert [(row["id"], row["text"]) for row in rows] == [(0, "one"), (1, ""), (2, "naïve")]
-    assert np.array_equal(vectors(rows), model.encode(["one", "", "naïve"]))
+    assert np.array_equal(vectors(rows), default.encode(["one", "", "naïve"]))
 
 
 def test_every_kind_of_input_gives_the_same_vectors(
-    run_crumb: Run, model: crumb.Model, texts: list[str], tmp_path: Path
+    run_crumb: Run, default: crumb.Model, texts: list[str], tmp_path: Path
 ) -> None:
     some = [text for text in texts if len(text) < 2000][::4]
     assert any("\n" in text for text in some)
@@ -94,7 +94,7 @@ def test_every_kind_of_input_gives_the_same_vectors(
     folder.mkdir()
     for i, text in enumerate(some):
         (folder / f"k{i:03}").write_bytes(text.encode())
-    expected = model.encode(some, truncation="end")
+    expected = default.encode(some, truncation="end")
 
     fields = ("--field", "body", "--id-field", "key")
     for name, options in (("x.jsonl.gz", fields), ("x.csv", fields), ("folder", ())):
@@ -127,18 +127,18 @@ def test_what_is_passed_over_is_said(run_crumb: Run, tmp_path: Path) -> None:
     ],
 )
 def test_settings_are_the_models(
-    run_crumb: Run, model: crumb.Model, options: list[str], keywords: dict[str, Any]
+    run_crumb: Run, default: crumb.Model, options: list[str], keywords: dict[str, Any]
 ) -> None:
     done = run_crumb("embed", "one", "two words", *options)
-    assert np.array_equal(vectors(records(done.stdout)), model.encode(["one", "two words"], **keywords))
+    assert np.array_equal(vectors(records(done.stdout)), default.encode(["one", "two words"], **keywords))
 
 
 @pytest.mark.parametrize(("side", "kept"), [("end", "alpha beta gamma delta"), ("start", "gamma delta one two")])
-def test_truncation(run_crumb: Run, model: crumb.Model, side: str, kept: str) -> None:
+def test_truncation(run_crumb: Run, default: crumb.Model, side: str, kept: str) -> None:
     text = "alpha beta gamma delta one two"  # each word is one token of the vocabulary
-    assert model.tokenizer.count([text]) == [6]
+    assert default.tokenizer.count([text]) == [6]
     done = run_crumb("embed", text, "short", "--context", "6", "--truncation", side)
-    assert np.array_equal(vectors(records(done.stdout))[0], model.encode(kept))
+    assert np.array_equal(vectors(records(done.stdout))[0], default.encode(kept))
     assert "2 texts, 9 tokens, 1 truncated (2 tokens cut)" in done.stderr  # 6 + 3, [CLS] and [SEP] counted
     assert "warning" not in done.stderr
 
@@ -207,33 +207,33 @@ def test_what_json_cannot_say_is_refused() -> None:
         list(decimals(np.array([[0.0, np.nan]], dtype=np.float32)))
 
 
-def test_jsonl_file_has_a_sidecar(run_crumb: Run, model: crumb.Model, tmp_path: Path) -> None:
+def test_jsonl_file_has_a_sidecar(run_crumb: Run, default: crumb.Model, tmp_path: Path) -> None:
     done = run_crumb(
         "embed", "one", "two words", "--dimensions", "32", "--prompt", "q: ", "-o", "x.jsonl", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     rows = records((tmp_path / "x.jsonl").read_text())
-    assert np.array_equal(vectors(rows), model.encode(["one", "two words"], dimensions=32, prompt="q: "))
+    assert np.array_equal(vectors(rows), default.encode(["one", "two words"], dimensions=32, prompt="q: "))
     there = sidecar(tmp_path / "x.jsonl")
-    _, report = model.encode(["one", "two words"], prompt="q: ", return_report=True)
+    _, report = default.encode(["one", "two words"], prompt="q: ", return_report=True)
     assert there["crumb"] == crumb.__version__
     assert there["complete"] is True
     assert there["ids"] == {"position": 2}
     assert there["counts"] == vars(report)
-    assert there["settings"]["contract"]["fingerprint"] == model.fingerprint
+    assert there["settings"]["contract"]["fingerprint"] == default.fingerprint
     assert {key: value for key, value in there["settings"].items() if key != "contract"} == {
         "prompt": "q: ", "dimensions": 32, "layers": None, "normalized": True, "truncation": "warn",
-        "precision": "float32", "with_text": False,
+        "precision": default.engine.precision, "with_text": False,
     }  # fmt: skip
 
 
-def test_npy(run_crumb: Run, model: crumb.Model, tmp_path: Path, many: Path) -> None:
+def test_npy(run_crumb: Run, default: crumb.Model, tmp_path: Path, many: Path) -> None:
     done = run_crumb("embed", "--from", str(many / "many.txt"), *QUICK, "-o", "x.npy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     array = np.load(tmp_path / "x.npy", allow_pickle=False, mmap_mode="r")
     assert array.dtype == np.float32
-    assert np.array_equal(array, model.encode(MANY, layers=1))
+    assert np.array_equal(array, default.encode(MANY, layers=1))
     assert sidecar(tmp_path / "x.npy")["counts"]["texts"] == len(MANY)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "x.npy.crumb.json"]
 
@@ -265,7 +265,7 @@ def test_no_texts_at_all(run_crumb: Run, tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("with_text", [False, True])
-def test_parquet(run_crumb: Run, model: crumb.Model, tmp_path: Path, many: Path, with_text: bool) -> None:
+def test_parquet(run_crumb: Run, default: crumb.Model, tmp_path: Path, many: Path, with_text: bool) -> None:
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     options = ["--with-text"] if with_text else []
@@ -279,9 +279,9 @@ def test_parquet(run_crumb: Run, model: crumb.Model, tmp_path: Path, many: Path,
     assert table["id"].to_pylist() == [str(i) for i in range(len(MANY))]
     if with_text:
         assert table["text"].to_pylist() == MANY
-    assert np.array_equal(np.array(table["embedding"].to_pylist(), np.float32), model.encode(MANY, layers=1))
+    assert np.array_equal(np.array(table["embedding"].to_pylist(), np.float32), default.encode(MANY, layers=1))
     settings = json.loads(table.schema.metadata[b"crumb"])
-    assert settings["contract"]["fingerprint"] == model.fingerprint
+    assert settings["contract"]["fingerprint"] == default.fingerprint
     assert settings["layers"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
@@ -480,9 +480,9 @@ def test_a_reader_that_leaves_is_no_failure(crumb_env: dict[str, str], many: Pat
 # --- similarity
 
 
-def test_similarity(run_crumb: Run, model: crumb.Model) -> None:
+def test_similarity(run_crumb: Run, default: crumb.Model) -> None:
     pair = ["A man is eating food.", "Someone eats a meal."]
-    a, b = model.encode(pair).astype(np.float64)
+    a, b = default.encode(pair).astype(np.float64)
     cosine = float(a @ b)
     done = run_crumb("similarity", *pair)
     assert done.returncode == 0, done.stderr
@@ -491,7 +491,7 @@ def test_similarity(run_crumb: Run, model: crumb.Model) -> None:
     in_json = json.loads(run_crumb("similarity", *pair, "--json").stdout)
     assert in_json == {"similarity": pytest.approx(cosine, abs=1e-6)}
     assert run_crumb("similarity", "same", "same").stdout == "1.0000\n"
-    a, b = model.encode(pair, prompt="q: ").astype(np.float64)
+    a, b = default.encode(pair, prompt="q: ").astype(np.float64)
     assert run_crumb("similarity", *pair, "--prompt", "q: ").stdout == f"{a @ b:.4f}\n"
 
 

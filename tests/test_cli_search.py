@@ -113,14 +113,14 @@ def test_the_right_passage_comes_first(tree: Path, search: Run, query: str, path
     assert path.endswith(".html") or "\n".join(lines) == hit["text"]
 
 
-def test_scores_are_cosines_in_order(tree: Path, search: Run, model: crumb.Model) -> None:
+def test_scores_are_cosines_in_order(tree: Path, search: Run, default: crumb.Model) -> None:
     hits = answer(search("--json", "--top-k", "50", "baking bread", str(tree)))["hits"]
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
-    question = model.encode("baking bread")
+    question = default.encode("baking bread")
     for hit in hits:
         parts = [part for part in hit["heading"].split(" > ") if part and part not in hit["text"]]
         text = "\n".join([" > ".join(parts), hit["text"]]) if parts else hit["text"]
-        assert hit["score"] == pytest.approx(float(model.encode(text) @ question), abs=1e-5)
+        assert hit["score"] == pytest.approx(float(default.encode(text) @ question), abs=1e-5)
     assert not any("ignored.log" in hit["path"] for hit in hits)
 
 
@@ -279,19 +279,19 @@ def test_two_at_once_answer_alike(tree: Path, crumb_env: dict[str, str], tmp_pat
 # --- the library's own entrance
 
 
-def test_windows_do_not_change_the_answer(tmp_path: Path, model: crumb.Model) -> None:
+def test_windows_do_not_change_the_answer(tmp_path: Path, default: crumb.Model) -> None:
     # more files than a window holds, and several with the same text: ties stay in order of the files
     for i in range(300):
         (tmp_path / f"{i:03}.txt").write_text(f"note number {i % 7}")
-    result = search_files(model, "number 3", [tmp_path], top_k=60)
-    question = model.encode("number 3")
-    scores = model.encode([f"note number {i % 7}" for i in range(300)]) @ question
+    result = search_files(default, "number 3", [tmp_path], top_k=60)
+    question = default.encode("number 3")
+    scores = default.encode([f"note number {i % 7}" for i in range(300)]) @ question
     expected = sorted(range(300), key=lambda i: (-scores[i], i))[:60]
     assert [hit.path.name for hit in result.hits] == [f"{i:03}.txt" for i in expected]
     assert (result.report.passages, result.report.embedded) == (300, 35)  # seven texts in each of five windows
 
 
-def test_prompts_of_the_contract_are_used(tmp_path: Path, model_folder: Path, model: crumb.Model) -> None:
+def test_prompts_of_the_contract_are_used(tmp_path: Path, model_folder: Path, default: crumb.Model) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     for path in model_folder.iterdir():
@@ -304,19 +304,19 @@ def test_prompts_of_the_contract_are_used(tmp_path: Path, model_folder: Path, mo
     with Cache(tmp_path / "cache") as cache:
         (hit,) = search_files(with_prompts, "bread", [tmp_path / "a.txt"], cache=cache).hits
         # another prompt, another vector: the same cache does not mix them up
-        (plain,) = search_files(model, "bread", [tmp_path / "a.txt"], cache=cache).hits
-    with_text, without = model.encode(["text: Knead the dough.", "Knead the dough."])
-    assert hit.score == pytest.approx(float(model.encode("question: bread") @ with_text), abs=1e-5)
-    assert plain.score == pytest.approx(float(model.encode("bread") @ without), abs=1e-5)
+        (plain,) = search_files(default, "bread", [tmp_path / "a.txt"], cache=cache).hits
+    with_text, without = default.encode(["text: Knead the dough.", "Knead the dough."])
+    assert hit.score == pytest.approx(float(default.encode("question: bread") @ with_text), abs=1e-5)
+    assert plain.score == pytest.approx(float(default.encode("bread") @ without), abs=1e-5)
     assert hit.score != plain.score
 
 
-def test_passages_of_real_texts_fit_the_context(model: crumb.Model, texts: list[str]) -> None:
+def test_passages_of_real_texts_fit_the_context(default: crumb.Model, texts: list[str]) -> None:
     for text in texts[::5]:
-        passages = chunk(text, "text", budget=254, count=model.tokenizer.count, offsets=model.tokenizer.offsets)
+        passages = chunk(text, "text", budget=254, count=default.tokenizer.count, offsets=default.tokenizer.offsets)
         assert "".join("".join(p.text.split()) for p in passages) == "".join(text.split())
         if passages:
-            _, report = model.encode([p.embedding_text for p in passages[:1]], truncation="error", return_report=True)
+            _, report = default.encode([p.embedding_text for p in passages[:1]], truncation="error", return_report=True)
             assert report.tokens <= 256
-        counts = model.tokenizer.count([p.embedding_text for p in passages])
+        counts = default.tokenizer.count([p.embedding_text for p in passages])
         assert np.max(counts, initial=0) <= 254

@@ -89,7 +89,8 @@ def one_layer(generator: np.random.Generator, hidden: int, ffn: int) -> EncoderW
     seed=st.integers(0, 2**31 - 1),
 )
 def test_int8_kernels_agree(isa: str, heads: int, ffn: int, length: int, seed: int) -> None:
-    """Every int8 kernel against the portable one, which adds bytes one by one; what differs is the rest's rounding."""
+    """Every int8 kernel errs as the portable one does, which adds bytes one by one: what differs is rounding (one byte
+    more or less), AVX2's weights (7 bits where two would overflow) and attention in bfloat16."""
     generator = np.random.default_rng(seed)
     weights = one_layer(generator, 32 * heads, ffn)
     ids = generator.integers(0, 50, length).astype(np.int32)
@@ -97,6 +98,5 @@ def test_int8_kernels_agree(isa: str, heads: int, ffn: int, length: int, seed: i
     rows = Engine(weights, isa=isa, precision="int8").hidden_rows(ids, offsets)
     expected = Engine(weights, isa="portable_int8", precision="int8").hidden_rows(ids, offsets)
     exact = Engine(weights, isa="portable", precision="float32").hidden_rows(ids, offsets)
-    scale = np.linalg.norm(exact)
-    assert np.linalg.norm(rows - expected) <= 0.02 * scale
-    assert np.linalg.norm(rows - exact) <= 0.04 * scale
+    error, usual = np.linalg.norm(rows - exact), np.linalg.norm(expected - exact)
+    assert error <= max(2 * usual, 0.1 * np.linalg.norm(exact))

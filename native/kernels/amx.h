@@ -8,6 +8,8 @@
 // With CRUMB_AMX_EMULATED the instructions are done in C++, for tests on CPUs without AMX.
 #pragma once
 
+#include "generic/gemm.h"
+
 #include <cstdint>
 
 #include "vec_avx512.h"
@@ -195,21 +197,18 @@ struct Product {
   template <class Store>
   static inline void blocks(const typename D::Row* a, std::ptrdiff_t lda, int begin, int end, int k,
                             const typename D::Weight* panels, std::ptrdiff_t panel_stride, int out, Store store_sum) {
-    alignas(64) typename D::Sum sums[64];  // [32 rows][2]
+    alignas(64) typename D::Sum sums[32][2];
     for (int column = 0; column < out; column += panel) {
       const typename D::Weight* at = panels + (column / panel) * panel_stride;
       for (int row = begin; row < end; row += row_tile) {
         const int rows = end - row < row_tile ? end - row : row_tile;
         if (rows > 16) {
-          sum<true>(a + row * lda, lda, k, at, sums);
+          sum<true>(a + row * lda, lda, k, at, sums[0]);
         } else {
-          sum<false>(a + row * lda, lda, k, at, sums);
+          sum<false>(a + row * lda, lda, k, at, sums[0]);
         }
         for (int r = 0; r < rows; ++r) {
-          for (int n = 0; n < 2; ++n) {
-            const int left = out - column - n * W;
-            if (left > 0) store_sum(sums[2 * r + n], row + r, column + n * W, left < W ? left : W);
-          }
+          generic::store_row<W>(store_sum, sums[r], row + r, column, out - column < panel ? out - column : panel);
         }
       }
     }

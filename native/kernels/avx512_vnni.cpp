@@ -10,8 +10,10 @@ static bool supported() {
   return avx512::has_base() && __builtin_cpu_supports("avx512vnni");
 }
 
-const Kernels kernels =
-    generic::QuantizedTable<generic::Tiled<avx512::Int8, 12, 2>, generic::Tiled<generic::Float32<avx512::Vec>, 12, 2>>::make(
-        "avx512_vnni", Precision::int8, supported);
+template <class D>
+using Tiled = generic::Tiled<D, 12, 2>;
+
+const Kernels kernels = generic::QuantizedTable<Tiled<avx512::Int8>, Tiled<generic::Float32<avx512::Vec>>, Tiled<avx512::Int8Scores>>::make(
+    "avx512_vnni", Precision::int8, supported);
 
 }  // namespace crumb::avx512_vnni

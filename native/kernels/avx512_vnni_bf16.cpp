@@ -11,8 +11,10 @@ static bool supported() {
   return avx512::has_base() && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
 }
 
-const Kernels kernels =
-    generic::QuantizedTable<generic::Tiled<avx512::Int8, 12, 2>, generic::Tiled<avx512::Bf16, 12, 2>>::make(
-        "avx512_vnni_bf16", Precision::int8, supported);
+template <class D>
+using Tiled = generic::Tiled<D, 12, 2>;
+
+const Kernels kernels = generic::QuantizedTable<Tiled<avx512::Int8>, Tiled<avx512::Bf16>, Tiled<avx512::Int8Scores>>::make(
+    "avx512_vnni_bf16", Precision::int8, supported);
 
 }  // namespace crumb::avx512_vnni_bf16

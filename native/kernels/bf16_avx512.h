@@ -36,6 +36,50 @@ struct Bf16 {
       _mm256_mask_storeu_epi16(p, Vec::mask(lanes), halves);
     }
   }
+
+  // The least and the largest of n elements and 0, n being a multiple of 32. Positive floats are in the order of their bits,
+  // negative ones in the reverse order, above all others if bits are taken as unsigned.
+  static inline void range(const Element* p, int n, float& low, float& high) {
+    __m512i over = _mm512_setzero_si512();
+    __m512i under = over;
+    for (int i = 0; i < n; i += 32) {
+      const __m512i x = _mm512_loadu_si512(p + i);
+      over = _mm512_max_epi16(over, x);
+      under = _mm512_max_epu16(under, x);
+    }
+    const auto most = [](__m512i x) {
+      const __m256i half = _mm256_max_epu16(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+      const __m128i quarter = _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+      const __m128i least = _mm_minpos_epu16(_mm_xor_si128(quarter, _mm_set1_epi16(-1)));
+      return static_cast<std::uint32_t>(_mm_extract_epi16(least, 0)) ^ 0xFFFFU;
+    };
+    const auto number = [](std::uint32_t bits) {
+      bits <<= 16;
+      float value;
+      __builtin_memcpy(&value, &bits, sizeof value);
+      return value;
+    };
+    high = number(most(over));
+    const std::uint32_t bits = most(under);
+    low = bits >= 0x8000U ? number(bits) : 0.0F;
+  }
+
+  // round(element * factor + shift) of n elements as bytes, n being a multiple of 32 and every result between 0 and 256. Where
+  // 1.5 * 2^23 is added, the last bits are the number rounded; odd elements meet even ones in words.
+  static inline void to_bytes(const Element* p, int n, float factor, float shift, std::uint8_t* to) {
+    const __m512 by = _mm512_set1_ps(factor);
+    const __m512 plus = _mm512_set1_ps(shift + 12582912.0F);
+    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000U));
+    for (int i = 0; i < n; i += 32) {
+      const __m512i x = _mm512_loadu_si512(p + i);
+      const __m512 even = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)), by, plus);
+      const __m512 odd = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(x, upper)), by, plus);
+      const __m512i words =
+          _mm512_mask_blend_epi16(0xAAAAAAAAU, _mm512_castps_si512(even), _mm512_slli_epi32(_mm512_castps_si512(odd), 16));
+      const __m256i bytes = _mm512_cvtusepi16_epi8(_mm512_max_epi16(words, _mm512_setzero_si512()));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), bytes);
+    }
+  }
 };
 
 }  // namespace crumb::avx512

@@ -30,4 +30,23 @@ struct Int8 {
   static inline void store_bytes(Vec v, std::uint8_t* p) { avx512::store_bytes(v, p); }
 };
 
+// Signed rows by unsigned columns. Sums begin at the bits of 1.5 * 2^23, so that they are float32 as they stand.
+struct Int8Scores : Int8 {
+  using Row = std::int8_t;
+  using Weight = std::uint8_t;
+  static constexpr float first = 12582912.0F;
+  static inline __m512i zero() { return _mm512_set1_epi32(0x4B400000); }
+  static inline __m512i load(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
+  static inline __m512i broadcast(const std::int8_t* p) {
+    int four;
+    __builtin_memcpy(&four, p, sizeof four);
+    return _mm512_set1_epi32(four);
+  }
+  static inline __m512i dot(__m512i sum, __m512i a, __m512i b) { return Int8::dot(sum, b, a); }
+  static inline void store_signed(Vec v, std::int8_t* p, int lanes) {
+    _mm_mask_storeu_epi8(p, Vec::mask(lanes), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v.v)));
+  }
+  static inline Vec score(__m512i sum) { return {_mm512_castsi512_ps(sum)}; }
+};
+
 }  // namespace crumb::avx512

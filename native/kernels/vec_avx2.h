@@ -30,13 +30,9 @@ static inline Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c
 static inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 static inline Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
 static inline Vec round(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
-// x - floor(x)
-static inline Vec fraction(Vec x) { return {_mm256_sub_ps(x.v, _mm256_floor_ps(x.v))}; }
-// x * 2^floor(n) for n <= 127; below -126 as for -126
-static inline Vec scale_exp2(Vec x, Vec n) {
-  const __m256 floor = _mm256_floor_ps(_mm256_max_ps(n.v, _mm256_set1_ps(-126.0F)));
-  const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(floor), _mm256_set1_epi32(127));
-  return {_mm256_mul_ps(x.v, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))};
+// x * 2^n, where t = n + 1.5 * 2^23: its last bits are n, added to the exponent of x
+static inline Vec add_exponent(Vec x, Vec t) {
+  return {_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x.v), _mm256_slli_epi32(_mm256_castps_si256(t.v), 23)))};
 }
 // rounded to the nearest integers within [0, 255]
 static inline void store_bytes(Vec a, std::uint8_t* p) {

@@ -34,12 +34,9 @@ static inline Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; 
 static inline Vec max(Vec a, Vec b) { return {vmaxq_f32(a.v, b.v)}; }
 static inline Vec min(Vec a, Vec b) { return {vminq_f32(a.v, b.v)}; }
 static inline Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
-// x - floor(x)
-static inline Vec fraction(Vec x) { return {vsubq_f32(x.v, vrndmq_f32(x.v))}; }
-// x * 2^floor(n) for n <= 127; below -126 as for -126
-static inline Vec scale_exp2(Vec x, Vec n) {
-  const int32x4_t floor = vcvtmq_s32_f32(vmaxq_f32(n.v, vdupq_n_f32(-126.0F)));
-  return {vmulq_f32(x.v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(floor, vdupq_n_s32(127)), 23)))};
+// x * 2^n, where t = n + 1.5 * 2^23: its last bits are n, added to the exponent of x
+static inline Vec add_exponent(Vec x, Vec t) {
+  return {vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x.v), vshlq_n_s32(vreinterpretq_s32_f32(t.v), 23)))};
 }
 // rounded to the nearest integers within [0, 255]
 static inline void store_bytes(Vec a, std::uint8_t* p) {

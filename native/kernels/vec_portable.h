@@ -41,25 +41,18 @@ static inline Vec min(Vec a, Vec b) {
   const Vec::Ints less = a.v < b.v;
   return {(Vec::Lanes)(((Vec::Ints)a.v & less) | ((Vec::Ints)b.v & ~less))};
 }
-// Rounds to the nearest integer, for |x| < 2^22: adding 1.5 * 2^23 pushes the fraction out of the mantissa.
+// Rounds to the nearest integer: below 2^22 adding 1.5 * 2^23 pushes the fraction out of the mantissa, and above 2^23 there is
+// none. Between them halves stay, of which nothing here makes use.
 static inline Vec round(Vec a) {
   const Vec magic = Vec::set1(12582912.0F);
-  return (a + magic) - magic;
+  const Vec near = (a + magic) - magic;
+  const Vec::Ints small = (max(a, Vec::set1(0.0F) - a)).v < Vec::set1(4194304.0F).v;
+  return {(Vec::Lanes)(((Vec::Ints)near.v & small) | ((Vec::Ints)a.v & ~small))};
 }
-// floor(x) for |x| < 2^22
-static inline Vec floor(Vec x) {
-  const Vec n = round(x);
-  return {n.v - (Vec::Lanes)((Vec::Ints)Vec::set1(1.0F).v & (n.v > x.v))};
-}
-// x - floor(x); below -126, where nothing comes of it, 0
-static inline Vec fraction(Vec x) {
-  x = max(x, Vec::set1(-126.0F));
-  return x - floor(x);
-}
-// x * 2^floor(n) for n <= 127; below -126 as for -126
-static inline Vec scale_exp2(Vec x, Vec n) {
-  const Vec::Ints exponent = __builtin_convertvector(floor(max(n, Vec::set1(-126.0F))).v, Vec::Ints) + 127;
-  return {x.v * (Vec::Lanes)(exponent << 23)};
+// x * 2^n, where t = n + 1.5 * 2^23: its last bits are n, added to the exponent of x
+static inline Vec add_exponent(Vec x, Vec t) {
+  typedef std::uint32_t Bits __attribute__((vector_size(16)));
+  return {(Vec::Lanes)((Bits)x.v + ((Bits)t.v << 23))};
 }
 // rounded to the nearest integers within [0, 255]
 static inline void store_bytes(Vec a, std::uint8_t* p) {

@@ -3,18 +3,21 @@
 // Enters: the head's query, key and value columns. Leaves: its output columns. Keys are met in chunks, so memory is O(length).
 // A softmax weight is 2^(score - shift): any shift gives the same softmax, but its sum must neither overflow nor vanish. By
 // Cauchy and Schwarz |q| max |k| is above every score of a row and -|q| max |k| below, so where that is small enough it is the
-// shift, and weights leave the first product's registers finished: there is no score matrix. Otherwise a pass over the keys
-// finds the row's true maximum first. A row's bits depend on its own text only.
+// shift, and weights leave the first product's registers finished: there is no score matrix. The few queries whose bound is too
+// large go another way, on which a pass over the keys finds their true maximum first. Which way a query goes, and so its bits,
+// depend on its own text only.
 #pragma once
 
 #include <type_traits>
 
 #include "gemm.h"
 #include "math.h"
+#include "scores.h"
 
 namespace crumb::generic {
 
-template <class P>
+// P multiplies elements; S, if there is one, multiplies bytes for the scores of the queries near enough.
+template <class P, class S = void>
 struct Attention {
   using D = typename P::Format;
   using V = typename D::Vec;
@@ -29,9 +32,11 @@ struct Attention {
 
   static int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
+  static constexpr bool kBytes = !std::is_void_v<S>;
+
   // Where the pieces of the scratch lie, in floats; each begins on a cache line.
   struct Layout {
-    std::size_t keys, values, weights, output, sums, shift, end;
+    std::size_t keys, values, bytes, weights, output, sums, end;
 
     Layout(int length, int head_size) {
       const auto floats = [](std::size_t elements) { return (elements * sizeof(Element) / sizeof(float) + 31) / 16 * 16; };
@@ -39,11 +44,12 @@ struct Attention {
       const auto rows = static_cast<std::size_t>(kQueries);
       keys = 0;
       values = keys + floats(static_cast<std::size_t>(round_up(length, NR)) * static_cast<std::size_t>(head_size));
-      weights = values + floats(static_cast<std::size_t>(round_up(length, P::step)) * columns);
+      bytes = values + floats(static_cast<std::size_t>(round_up(length, P::step)) * columns);
+      weights = bytes;
+      if constexpr (kBytes) weights += ByteScores<S, D>::scratch(length, head_size);
       output = weights + floats(rows * kChunk);
       sums = output + rows * columns;
-      shift = sums + rows * W;
-      end = shift + rows;
+      end = sums + rows * W + 2 * floats(rows * static_cast<std::size_t>(head_size));  // and both ways' queries
     }
   };
 
@@ -69,8 +75,8 @@ struct Attention {
   }
 
   // Values as panels over the head's columns, [column panel][tokens / depth][NR][depth]
-  static void pack_values(const AttentionJob& job, Element* to) {
-    const auto* value = static_cast<const Element*>(job.value);
+  static void pack_values(const AttentionJob& job, Element* __restrict to) {
+    const auto* __restrict value = static_cast<const Element*>(job.value);
     const int tokens = round_up(job.length, P::step);
     for (int panel = 0; panel < job.head_size; panel += NR) {
       const int count = job.head_size - panel < NR ? job.head_size - panel : NR;
@@ -103,106 +109,193 @@ struct Attention {
     return __builtin_sqrtf(reduce_add(squares));
   }
 
-  // 2^(factor score - shift). Exact weights take the fraction before the shift, a whole number, is off: scores far below their
-  // shift would lose its last bits.
-  static V weight(V score, V factor, V shift) {
-    if constexpr (D::exp_degree == 3) {
-      const V x = fma(score, factor, V::set1(0.0F) - shift);
-      return scale_exp2(exp2_fraction<V, 3>(fraction(x)), x);
-    } else {
-      const V x = score * factor;
-      const V r = fraction(x);
-      return scale_exp2(exp2_fraction<V, D::exp_degree>(r), (x - r) - shift);
-    }
+  static V score(V sum) { return sum; }
+  template <class Sum>
+  static V score(Sum sum)
+    requires(!std::is_same_v<Sum, V>)
+  {
+    return S::Format::score(sum);
   }
 
-  // Weights as elements, and its sum. Lanes behind the last key become zero.
+  // 2^(factor score + start - kWhole), start being whole. What is rounded to the whole exponent is taken off before anything
+  // else is rounded, so the fraction is exact however large the score.
+  static V weight(V score, V factor, V start) {
+    const V t = fma(score, factor, start);
+    return add_exponent(exp2_fraction<V, D::exp_degree>(fma(score, factor, start - t)), t);
+  }
+
+  // The same for a score that may lie any distance below its shift; at least 2^-125.
+  static V far_weight(V score, V factor, V start) {
+    const V x = score * factor;
+    const V n = round(x);
+    const V exponent = max(n + (start - V::set1(kWhole)), V::set1(-125.0F));
+    return add_exponent(exp2_fraction<V, D::exp_degree>(x - n), exponent + V::set1(kWhole));
+  }
+
+  // 1 in the first lanes, 0 in the others
+  static V first(int lanes) {
+    alignas(64) static constexpr struct Steps {
+      float at[2 * W];
+      constexpr Steps() : at{} {
+        for (int i = 0; i < W; ++i) at[i] = 1.0F;
+      }
+    } steps;
+    return V::load(steps.at + W - (lanes < 0 ? 0 : lanes < W ? lanes : W));
+  }
+
+  // Weights as elements, and their sum. Lanes behind the last key become zero.
+  template <V (*weight)(V, V, V)>
   struct StoreWeights {
     Element* weights;
     float* sums;
-    const float* shift;
-    float factor;
-    inline void operator()(V score, int row, int column, int lanes) const {
-      V p = weight(score, V::set1(factor), V::set1(shift[row]));
-      if (lanes < W) {
-        float head[W];
-        p.store(head);
-        p = V::load_n(head, lanes);
+    const float* factor;
+    const float* start;
+    template <class Sum, int n>
+    inline void row(const Sum (&sums_of)[n], int row, int column, int columns) const {
+      V sum = V::load(sums + row * W);
+      CRUMB_UNROLL
+      for (int i = 0; i < n; ++i) {
+        V p = weight(score(sums_of[i]), V::set1(factor[row]), V::set1(start[row]));
+        if (columns < n * W) p = p * first(columns - i * W);
+        D::store(p, weights + row * kChunk + column + i * W, W);
+        sum = sum + p;
       }
-      (V::load(sums + row * W) + p).store(sums + row * W);
-      D::store(p, weights + row * kChunk + column, W);
+      sum.store(sums + row * W);
     }
   };
 
-  // The largest factor score of each row, kept in lane 0.
+  // The largest score of each row.
   struct StoreMaximum {
     float* maxima;
-    float factor;
     inline void operator()(V score, int row, int, int lanes) const {
       float all[W];
-      (score * V::set1(factor)).store(all);
+      score.store(all);
       for (int i = 0; i < lanes; ++i) {
         if (all[i] > maxima[row]) maxima[row] = all[i];
       }
     }
   };
 
-  static void run(const AttentionJob& job) {
-    const int d = job.head_size;
-    const float factor = job.scale * kLog2e;
-    const Layout layout(job.length, d);
-    auto* keys = reinterpret_cast<Element*>(job.scratch + layout.keys);
-    auto* values = reinterpret_cast<Element*>(job.scratch + layout.values);
-    auto* weights = reinterpret_cast<Element*>(job.scratch + layout.weights);
-    float* output = job.scratch + layout.output;
-    float* sums = job.scratch + layout.sums;
-    float* shift = job.scratch + layout.shift;
-    const int columns = round_up(d, NR);
-    const int tokens = round_up(job.length, P::step);
-    const std::ptrdiff_t key_stride = static_cast<std::ptrdiff_t>(NR) * d;
-    pack_keys(job, keys);
-    pack_values(job, values);
-    float longest = 0.0F;
-    for (int t = 0; t < job.length; ++t) {
-      const float size = norm(static_cast<const Element*>(job.key) + t * job.stride, d);
-      longest = size > longest ? size : longest;
-    }
+  // Queries that go one way, until there are enough of them.
+  template <class Row>
+  struct Queries {
+    Row* rows;  // [kQueries][head_size]
+    int count = 0;
+    int index[kQueries];
+    float factor[kQueries];
+    float start[kQueries];
+  };
 
-    for (int q0 = job.query_begin; q0 < job.query_end; q0 += kQueries) {
-      const int rows = job.query_end - q0 < kQueries ? job.query_end - q0 : kQueries;
-      const Element* query = static_cast<const Element*>(job.query) + q0 * job.stride;
-      bool bounded = true;
-      for (int r = 0; r < rows; ++r) {
-        shift[r] = __builtin_ceilf(norm(query + r * job.stride, d) * longest * factor);
-        bounded = bounded && shift[r] <= kBound;
-      }
-      if (!bounded) {
-        float maxima[kQueries];
-        for (float& m : maxima) m = -3.0e38F;
-        P::gemm(query, job.stride, rows, d, keys, key_stride, job.length, StoreMaximum{maxima, factor});
-        for (int r = 0; r < rows; ++r) {
-          if (!(shift[r] <= kBound)) shift[r] = __builtin_ceilf(maxima[r]);
-        }
-      }
-      for (int i = 0; i < rows * W; ++i) sums[i] = 0.0F;
-      for (int i = 0; i < rows * columns; ++i) output[i] = 0.0F;
+  // Keys as elements, packed when they are first needed.
+  struct ElementScores {
+    const AttentionJob& job;
+    Element* panels;
+    bool packed = false;
+
+    template <class Store>
+    void operator()(const Element* rows, int count, int first_key, int keys, Store store) {
+      if (!packed) pack_keys(job, panels);
+      packed = true;
+      P::gemm(rows, job.head_size, count, job.head_size, panels + static_cast<std::ptrdiff_t>(first_key) * job.head_size,
+              static_cast<std::ptrdiff_t>(NR) * job.head_size, keys, store);
+    }
+  };
+
+  struct Work {
+    const AttentionJob& job;
+    const Layout layout;
+    explicit Work(const AttentionJob& j) : job(j), layout(j.length, j.head_size) {}
+    float* at(std::size_t offset) const { return job.scratch + offset; }
+
+    // Attention of the queries that have gathered; `scores` multiplies them with keys.
+    template <V (*weight)(V, V, V), class Scores, class Row>
+    void attend(Scores& scores, Queries<Row>& queries) const {
+      const int d = job.head_size;
+      const int columns = round_up(d, NR);
+      const int tokens = round_up(job.length, P::step);
+      auto* values = reinterpret_cast<const Element*>(at(layout.values));
+      auto* weights = reinterpret_cast<Element*>(at(layout.weights));
+      float* output = at(layout.output);
+      float* sums = at(layout.sums);
+      const int rows = queries.count;
+      for (int i = 0; i < rows * W; i += W) V::set1(0.0F).store(sums + i);
+      for (int i = 0; i < rows * columns; i += W) V::set1(0.0F).store(output + i);
       for (int k0 = 0; k0 < job.length; k0 += kChunk) {
         const int count = job.length - k0 < kChunk ? job.length - k0 : kChunk;
-        P::gemm(query, job.stride, rows, d, keys + static_cast<std::ptrdiff_t>(k0) * d, key_stride, count,
-                StoreWeights{weights, sums, shift, factor});
-        for (int i = round_up(count, W); i < round_up(count, P::step); i += W) {
-          for (int r = 0; r < rows; ++r) D::store(V::set1(0.0F), weights + r * kChunk + i, W);
-        }
+        scores(queries.rows, rows, k0, count, StoreWeights<weight>{weights, sums, queries.factor, queries.start});
         P::gemm(weights, kChunk, rows, round_up(count, P::step), values + static_cast<std::ptrdiff_t>(k0) * NR,
                 static_cast<std::ptrdiff_t>(tokens) * NR, d, StoreAdd<V>{output, columns});
       }
-      auto* out = static_cast<Element*>(job.out) + q0 * job.out_stride;
       for (int r = 0; r < rows; ++r) {
+        auto* out = static_cast<Element*>(job.out) + queries.index[r] * job.out_stride;
         const V share = V::set1(1.0F / reduce_add(V::load(sums + r * W)));
         for (int i = 0; i < d; i += W) {
-          D::store(V::load(output + r * columns + i) * share, out + r * job.out_stride + i, d - i < W ? d - i : W);
+          D::store(V::load(output + r * columns + i) * share, out + i, d - i < W ? d - i : W);
         }
       }
+      queries.count = 0;
+    }
+
+    void attend_far(ElementScores& scores, Queries<Element>& queries) const {
+      float maxima[kQueries];
+      for (float& m : maxima) m = -3.0e38F;
+      scores(queries.rows, queries.count, 0, job.length, StoreMaximum{maxima});
+      for (int r = 0; r < queries.count; ++r) queries.start[r] = kWhole - __builtin_ceilf(maxima[r] * queries.factor[r]);
+      attend<far_weight>(scores, queries);
+    }
+
+    // `take` makes of a query a row of the near way, if it can.
+    template <class Scores, class Row, class Take>
+    void run(ElementScores& elements, Scores& scores, Row* near_rows, Element* far_rows, Take take) const {
+      const int d = job.head_size;
+      Queries<Row> near{near_rows};
+      Queries<Element> far{far_rows};
+      for (int q = job.query_begin; q < job.query_end; ++q) {
+        const Element* query = static_cast<const Element*>(job.query) + q * job.stride;
+        if (take(query, near.rows + near.count * d, near.factor[near.count], near.start[near.count])) {
+          near.index[near.count++] = q;
+          if (near.count == kQueries) attend<weight>(scores, near);
+          continue;
+        }
+        for (int i = 0; i < d; ++i) far.rows[far.count * d + i] = query[i];
+        far.factor[far.count] = job.scale * kLog2e;
+        far.index[far.count++] = q;
+        if (far.count == kQueries) attend_far(elements, far);
+      }
+      if (near.count > 0) attend<weight>(scores, near);
+      if (far.count > 0) attend_far(elements, far);
+    }
+  };
+
+  static void run(const AttentionJob& job) {
+    const Work work(job);
+    const int d = job.head_size;
+    const float factor = job.scale * kLog2e;
+    ElementScores elements{job, reinterpret_cast<Element*>(work.at(work.layout.keys))};
+    auto* far_rows = reinterpret_cast<Element*>(work.at(work.layout.sums) + kQueries * W);
+    auto* near_rows = far_rows + kQueries * d;
+    pack_values(job, reinterpret_cast<Element*>(work.at(work.layout.values)));
+    if constexpr (kBytes) {
+      using Bytes = ByteScores<S, D>;
+      const Bytes scores(job, work.at(work.layout.bytes), factor);
+      work.run(elements, scores, reinterpret_cast<typename Bytes::Row*>(near_rows), far_rows,
+               [&](const Element* query, typename Bytes::Row* to, float& by, float& start) {
+                 return scores.take(query, kBound, to, by, start);
+               });
+    } else {
+      float longest = 0.0F;
+      for (int t = 0; t < job.length; ++t) {
+        const float size = norm(static_cast<const Element*>(job.key) + t * job.stride, d);
+        longest = size > longest ? size : longest;
+      }
+      work.run(elements, elements, near_rows, far_rows, [&](const Element* query, Element* to, float& by, float& start) {
+        const float furthest = norm(query, d) * longest * factor;
+        if (!(furthest <= kBound)) return false;
+        for (int i = 0; i < d; ++i) to[i] = query[i];
+        by = factor;
+        start = kWhole - __builtin_ceilf(furthest);
+        return true;
+      });
     }
   }
 };

@@ -47,7 +47,25 @@ struct Float32 {
   }
 };
 
+// A store takes one vector of sums at a time; one with a member `row` takes a row's whole panel, of which `columns` count.
 // Stores are passed by value: through a reference the compiler would have to read them again after everything they write.
+
+template <int W, class Store, class Sum, int NV>
+static inline __attribute__((always_inline)) void store_row(Store store, const Sum (&sums)[NV], int row, int column,
+                                                            int columns) {
+  if constexpr (requires { store.row(sums, row, column, columns); }) {
+    store.row(sums, row, column, columns);
+  } else if (columns == NV * W) {
+    CRUMB_UNROLL
+    for (int n = 0; n < NV; ++n) store(sums[n], row, column + n * W, W);
+  } else {
+    CRUMB_UNROLL
+    for (int n = 0; n < NV; ++n) {
+      const int left = columns - n * W;
+      if (left > 0) store(sums[n], row, column + n * W, left < W ? left : W);
+    }
+  }
+}
 
 // A tile of MR rows by one panel of NV vectors, held in registers.
 template <class D, int MR, int NV, class Store>
@@ -72,22 +90,8 @@ static inline __attribute__((always_inline)) void gemm_tile(const typename D::Ro
       for (int n = 0; n < NV; ++n) acc[m][n] = D::dot(acc[m][n], x, b[n]);
     }
   }
-  if (columns == NV * W) {
-    CRUMB_UNROLL
-    for (int m = 0; m < MR; ++m) {
-      CRUMB_UNROLL
-      for (int n = 0; n < NV; ++n) store(acc[m][n], row + m, column + n * W, W);
-    }
-    return;
-  }
   CRUMB_UNROLL
-  for (int m = 0; m < MR; ++m) {
-    CRUMB_UNROLL
-    for (int n = 0; n < NV; ++n) {
-      const int left = columns - n * W;
-      if (left > 0) store(acc[m][n], row + m, column + n * W, left < W ? left : W);
-    }
-  }
+  for (int m = 0; m < MR; ++m) store_row<W>(store, acc[m], row + m, column, columns);
 }
 
 // The last rows of a block: the tile height is a template argument, so walk down from MR - 1 to the height that is left.

@@ -6,6 +6,9 @@
 
 namespace crumb::generic {
 
+// 1.5 * 2^23: added to a number below 2^22 it leaves the nearest whole one in the last bits.
+constexpr float kWhole = 12582912.0F;
+
 // e^x. Range reduction by ln 2 in two parts, then a degree-6 polynomial for e^r, |r| <= ln(2)/2, fitted by weighted least
 // squares to 3.1e-9 relative. Inputs are clamped to [-87, 88]: below, the result is about 1e-38 instead of 0.
 template <class V>
@@ -20,27 +23,27 @@ static inline V exp(V x) {
   p = fma(p, r, V::set1(1.666652113199234e-1F));
   p = fma(p, r, V::set1(4.999999403953552e-1F));
   p = fma(p * r, r, r) + V::set1(1.0F);
-  return scale_exp2(p, n);
+  return add_exponent(p, n + V::set1(kWhole));
 }
 
-// 2^r for 0 <= r < 1, fitted by iteratively reweighted least squares of the relative error to the degree that what becomes of
+// 2^r for |r| <= 1/2, fitted by iteratively reweighted least squares of the relative error to the degree that what becomes of
 // the result deserves: 6 is exact to float32 (1.9e-9), 3 to bfloat16 (7.5e-5).
 template <class V, int degree>
 static inline V exp2_fraction(V r) {
   static_assert(degree == 3 || degree == 6);
   V p;
   if constexpr (degree == 3) {
-    p = V::set1(7.802451547748705e-2F);
-    p = fma(p, r, V::set1(0.22606716967426094F));
-    p = fma(p, r, V::set1(0.6958335332935318F));
-    p = fma(p, r, V::set1(0.9999252193261025F));
+    p = V::set1(5.517163e-2F);
+    p = fma(p, r, V::set1(0.24261114F));
+    p = fma(p, r, V::set1(0.693261F));
+    p = fma(p, r, V::set1(0.99992807F));
   } else {
-    p = V::set1(2.1702254714173197e-4F);
-    p = fma(p, r, V::set1(1.2439688109813708e-3F));
-    p = fma(p, r, V::set1(9.67884095679162e-3F));
-    p = fma(p, r, V::set1(5.5483342009832154e-2F));
-    p = fma(p, r, V::set1(0.2402298362663756F));
-    p = fma(p, r, V::set1(0.6931469838415525F));
+    p = V::set1(1.53458079e-4F);
+    p = fma(p, r, V::set1(1.33999316e-3F));
+    p = fma(p, r, V::set1(9.61848898e-3F));
+    p = fma(p, r, V::set1(5.55032878e-2F));
+    p = fma(p, r, V::set1(0.240226469F));
+    p = fma(p, r, V::set1(0.693147206F));
     p = fma(p, r, V::set1(1.0F));
   }
   return p;

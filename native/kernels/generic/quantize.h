@@ -27,7 +27,35 @@ static inline int clamp_byte(int value) { return value < 0 ? 0 : value > 255 ? 2
 // Rounds to the nearest, ties to even, as the vectors do.
 static inline int round_to_int(float x) { return static_cast<int>(__builtin_rintf(x)); }
 
-// One row; F reads elements to float32.
+// The least and the largest value of a row and 0; at(i) reads W values.
+template <class V, class At>
+static inline void range(At at, int n, float& low, float& high) {
+  V least = V::set1(0.0F);
+  V most = V::set1(0.0F);
+  for (int i = 0; i < n; i += V::width) {
+    const V v = at(i);
+    least = min(least, v);
+    most = max(most, v);
+  }
+  low = 0.0F - reduce_max(V::set1(0.0F) - least);
+  high = reduce_max(most);
+}
+
+// round(value * factor + shift) as bytes
+template <class D, class At>
+static inline void to_bytes(At at, int n, float factor, float shift, std::uint8_t* to) {
+  using V = typename D::Vec;
+  constexpr int W = V::width;
+  const int whole = n / W * W;
+  for (int i = 0; i < whole; i += W) D::store_bytes(fma(at(i), V::set1(factor), V::set1(shift)), to + i);
+  if (whole < n) {
+    std::uint8_t tail[W];
+    D::store_bytes(fma(at(whole), V::set1(factor), V::set1(shift)), tail);
+    for (int i = whole; i < n; ++i) to[i] = tail[i - whole];
+  }
+}
+
+// One row; F reads elements to float32, and may know how to do so 32 at a time.
 template <class D, class F>
 static inline void quantize_row(const PackedLinear& w, const typename F::Element* x, std::uint8_t* to) {
   using V = typename D::Vec;
@@ -38,28 +66,21 @@ static inline void quantize_row(const PackedLinear& w, const typename F::Element
     const V v = F::read(x + i, lanes);
     return shrink == nullptr ? v : v * (lanes == W ? V::load(shrink + i) : V::load_n(shrink + i, lanes));
   };
-  V low = V::set1(0.0F);
-  V high = V::set1(0.0F);
-  for (int i = 0; i < w.in; i += W) {
-    const V v = at(i);
-    low = min(low, v);
-    high = max(high, v);
+  constexpr bool knows = requires(float& value) { F::range(x, 32, value, value); };
+  const bool quick = knows && D::offset == 0 && shrink == nullptr && w.in % 32 == 0;
+  float low;
+  float high;
+  if constexpr (knows) {
+    if (quick) F::range(x, w.in, low, high);
   }
-  const float least = 0.0F - reduce_max(V::set1(0.0F) - low);
-  const float range = reduce_max(high) - least;
-  const float step = range > 1.0e-30F ? range / 255.0F : 1.0F;
+  if (!quick) range<V>(at, w.in, low, high);
+  const float step = high - low > 1.0e-30F ? (high - low) / 255.0F : 1.0F;
   const float inverse = 1.0F / step;
-  const int zero = clamp_byte(round_to_int(-least * inverse));
-
-  const V factor = V::set1(inverse);
-  const V shift = V::set1(static_cast<float>(zero));
-  const int whole = w.in / W * W;
-  for (int i = 0; i < whole; i += W) D::store_bytes(fma(at(i), factor, shift), to + i);
-  if (whole < w.in) {
-    std::uint8_t tail[W];
-    D::store_bytes(fma(at(whole), factor, shift), tail);
-    for (int i = whole; i < w.in; ++i) to[i] = tail[i - whole];
+  const int zero = clamp_byte(round_to_int(-low * inverse));
+  if constexpr (knows) {
+    if (quick) F::to_bytes(x, w.in, inverse, static_cast<float>(zero), to);
   }
+  if (!quick) to_bytes<D>(at, w.in, inverse, static_cast<float>(zero), to);
   const auto byte = [](int value) { return static_cast<std::uint8_t>(clamp_byte(value) - D::offset); };
   for (int i = 0; i < w.split.count; ++i) {
     const int column = w.split.columns[i];

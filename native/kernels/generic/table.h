@@ -82,8 +82,9 @@ struct Quantized {
   }
 };
 
-// L is one of the two above over the product P; A is attention's product, whose elements all activations are.
-template <class P, class L, class A>
+// L is one of the two above over the product P; A is attention's product, whose elements all activations are, and S what
+// multiplies its scores if that is another.
+template <class P, class L, class A, class S = void>
 struct Table {
   using D = typename P::Format;
   using F = typename A::Format;
@@ -139,6 +140,14 @@ struct Table {
     }
   }
 
+  static constexpr int size_multiple() {
+    if constexpr (std::is_void_v<S>) {
+      return A::step;
+    } else {
+      return S::step > A::step ? S::step : A::step;
+    }
+  }
+
   static constexpr Kernels make(const char* name, Precision precision, bool (*supported)()) {
     return {name,
             precision,
@@ -147,7 +156,7 @@ struct Table {
             P::row_tile,
             static_cast<int>(sizeof(Element)),
             static_cast<int>(sizeof(typename D::Weight)),
-            A::step,
+            size_multiple(),
             P::step,
             L::pack,
             L::operand_stride,
@@ -157,8 +166,8 @@ struct Table {
             elements<identity<V>>,
             linear_activation,
             linear_residual_norm,
-            Attention<A>::run,
-            Attention<A>::scratch,
+            Attention<A, S>::run,
+            Attention<A, S>::scratch,
             P::peak};
   }
 };
@@ -166,7 +175,7 @@ struct Table {
 template <class P>
 using DirectTable = Table<P, Direct<P>, P>;
 
-template <class P, class A>
-using QuantizedTable = Table<P, Quantized<P, typename A::Format>, A>;
+template <class P, class A, class S = void>
+using QuantizedTable = Table<P, Quantized<P, typename A::Format>, A, S>;
 
 }  // namespace crumb::generic
