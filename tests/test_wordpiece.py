@@ -19,7 +19,7 @@ from tokenizers import Tokenizer as Library
 from tokenizers import normalizers, pre_tokenizers
 
 import crumb
-from crumb.engine._native import WordPiece
+from crumb._native import WordPiece
 from crumb.text.tokenizer import Tokenizer
 
 SPLIT = pre_tokenizers.BertPreTokenizer()

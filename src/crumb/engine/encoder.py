@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from crumb.engine import _native
+from crumb import _native
 from crumb.engine.precision import choose
 from crumb.engine.threads import check_threads, default_threads
 from crumb.engine.weights import EncoderWeights

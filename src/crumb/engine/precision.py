@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-from crumb.engine import _native
+from crumb import _native
 
 Precision = Literal["auto", "float32", "bf16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)

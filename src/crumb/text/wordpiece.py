@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from crumb.engine._native import WordPiece
+from crumb._native import WordPiece
 
 _INSIDE = "##"
 _LONGEST_WORD = 1 << 16

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from crumb.engine import _native
+from crumb import _native
 
 Floats = npt.NDArray[np.float32]
 

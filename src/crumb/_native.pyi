@@ -1,8 +1,12 @@
+# The native extension (native/): the encoder, its kernels, row normalisation and BERT's WordPiece.
+# Arrays are C-contiguous; `out` arguments are written in place. Shapes and numbers are checked by crumb.engine and
+# crumb.text, and again in C++ where a wrong one would read outside an array: those raise ValueError.
 import numpy as np
 import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float32]
 
+# Weights packed for one kernel; safe to use from many threads; the GIL is released while it computes.
 class Encoder:
     def __init__(
         self,
@@ -19,7 +23,7 @@ class Encoder:
         type: _Floats,
         gamma: _Floats,
         beta: _Floats,
-        layers: list[list[_Floats]],
+        layers: list[list[_Floats]],  # matrices [out, in] and vectors, in the order of crumb.engine.encoder
     ) -> None: ...
     @property
     def isa(self) -> str: ...
@@ -41,9 +45,13 @@ class Encoder:
         self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], layers: int, threads: int, out: _Floats
     ) -> None: ...
 
+# (name, precision, whether this CPU runs it), fastest first within a precision.
 def kernels() -> list[tuple[str, str, bool]]: ...
+
+# Rows of x float32 [n, d] divided by their Euclidean length; a row of zeros stays.
 def normalize_rows(x: _Floats, out: _Floats) -> None: ...
 
+# Ids without special tokens; texts by number that are left to the tokenizers library come last in `encode`'s answer.
 class WordPiece:
     def __init__(
         self, vocabulary: dict[str, int], *, unknown: int, uncased: bool, longest_word: int, added: list[str]
