@@ -63,6 +63,11 @@ class ByteScores {
       std::uint8_t* to = panels_ + static_cast<std::ptrdiff_t>(t / NR) * NR * size_ + t % NR * D::depth;
       for (int i = 0; i < size_; i += D::depth) __builtin_memcpy(to + i * NR, bytes + i, D::depth);
     }
+    // behind the last key lie keys of 0, whose weights are finite and so can be masked
+    for (int t = job.length; t % NR != 0; ++t) {
+      std::uint8_t* to = panels_ + static_cast<std::ptrdiff_t>(t / NR) * NR * size_ + t % NR * D::depth;
+      for (int i = 0; i < size_; i += D::depth) __builtin_memset(to + i * NR, 128, D::depth);
+    }
   }
 
   // A query as a row; false if its scores may lie further than `bound` from 0. A sum s of bytes then stands for the exponent
