@@ -1,10 +1,13 @@
 // What Python sees of the tokenizer. Takes strings to UTF-8 and lets go of the interpreter lock, and nothing else.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -41,7 +44,7 @@ nb::ndarray<nb::numpy, T, nb::ndim<1>> array_of(std::vector<T>&& values) {
   return {kept->data(), {kept->size()}, owner};
 }
 
-nb::tuple encode_texts(const WordPiece& self, const nb::list& texts, int threads) {
+nb::tuple encode_texts(const WordPiece& self, const nb::list& texts, int threads, std::optional<std::size_t> enough) {
   if (threads < 1) throw std::invalid_argument("threads must be at least 1, got " + std::to_string(threads));
   std::vector<nb::bytes> kept;
   std::vector<std::string_view> views;
@@ -54,7 +57,7 @@ nb::tuple encode_texts(const WordPiece& self, const nb::list& texts, int threads
   WordPiece::Batch batch;
   {
     const nb::gil_scoped_release release;
-    batch = self.encode(views, threads);
+    batch = self.encode(views, threads, std::min(enough.value_or(WordPiece::kAll), WordPiece::kAll));
   }
   return nb::make_tuple(array_of(std::move(batch.ids)), array_of(std::move(batch.offsets)), batch.left);
 }
@@ -81,7 +84,7 @@ void bind_text(nb::module_& m) {
           },
           nb::arg("vocabulary"), nb::kw_only(), nb::arg("unknown"), nb::arg("uncased"), nb::arg("longest_word"),
           nb::arg("added"))
-      .def("encode", &encode_texts, nb::arg("texts"), nb::arg("threads"),
+      .def("encode", &encode_texts, nb::arg("texts"), nb::arg("threads"), nb::arg("enough") = nb::none(),
            "Ids of all texts, offsets [texts + 1], and the texts that are left to the library.")
       .def(
           "words",

@@ -199,6 +199,21 @@ def test_threads_and_texts_that_are_left(model: crumb.Model, texts: list[str]) -
         assert all(found == alone for found in pool.map(lambda _: model.tokenizer.encode(many), range(4)))
 
 
+@pytest.mark.parametrize("enough", [1, 3, 20])
+def test_enough_ids_are_the_first_of_all(model: crumb.Model, texts: list[str], enough: int) -> None:
+    """What is left out lies behind: fuzzed texts, with those among them that the library tokenises whole."""
+    many = [*texts, *fuzz(3000, seed=9), "a [MASK] b " * 9, "", "word " * 50 + "a\u302e\u0301b"]
+    whole = model.tokenizer.encode(many)
+    ids, offsets = model.tokenizer.ragged(many, threads=2, enough=enough)
+    shorter = 0
+    for i, expected in enumerate(whole):
+        found = ids[offsets[i] : offsets[i + 1]].tolist()
+        assert found == expected[: len(found)]
+        assert len(found) >= min(enough, len(expected))
+        shorter += len(found) < len(expected)
+    assert shorter > len(texts) / 2
+
+
 def _set(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
     def change(file: dict[str, Any]) -> None:
         for key in path[:-1]:

@@ -53,7 +53,7 @@ WordPiece::WordPiece(const std::vector<std::pair<std::string_view, std::int32_t>
   }
 }
 
-WordPiece::Batch WordPiece::encode(const std::vector<std::string_view>& texts, int threads) const {
+WordPiece::Batch WordPiece::encode(const std::vector<std::string_view>& texts, int threads, std::size_t enough) const {
   std::vector<std::size_t> starts{0};  // of the tasks, in texts
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
@@ -70,7 +70,7 @@ WordPiece::Batch WordPiece::encode(const std::vector<std::string_view>& texts, i
     Scratch scratch;
     for (std::size_t i = starts[task]; i < starts[task + 1]; ++i) {
       const std::size_t before = part.ids.size();
-      if (!encode_text(texts[i], scratch, part.ids)) {
+      if (!encode_text(texts[i], before + enough, scratch, part.ids)) {
         part.ids.resize(before);
         part.left.push_back(static_cast<std::int64_t>(i));
       }
@@ -102,16 +102,21 @@ WordPiece::Batch WordPiece::encode(const std::vector<std::string_view>& texts, i
 bool WordPiece::words(std::string_view text, std::vector<std::string>& out) const {
   std::vector<char> room;
   return !has_added(text) &&
-         splitter_.split(text, room, [&](std::string_view word, std::size_t) { out.emplace_back(word); });
+         splitter_.split(text, room, [&](std::string_view word, std::size_t) {
+           out.emplace_back(word);
+           return true;
+         });
 }
 
-bool WordPiece::encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const {
+bool WordPiece::encode_text(std::string_view text, std::size_t enough, Scratch& scratch,
+                            std::vector<std::int32_t>& ids) const {
   return !has_added(text) && splitter_.split(text, scratch.word, [&](std::string_view word, std::size_t characters) {
     if (characters > splitter_.longest()) {
       ids.push_back(unknown_);
     } else {
       encode_word(word, scratch, ids);
     }
+    return ids.size() < enough;
   });
 }
 

@@ -29,7 +29,10 @@ class WordPiece {
   WordPiece(const std::vector<std::pair<std::string_view, std::int32_t>>& vocabulary, std::int32_t unknown, bool uncased,
             std::size_t longest_word, std::vector<std::string> added);
 
-  Batch encode(const std::vector<std::string_view>& texts, int threads) const;
+  // A text's tokenising may end once it has `enough` ids: those are then its first ones, and what is behind them is not looked
+  // at (but for added tokens).
+  static constexpr std::size_t kAll = SIZE_MAX / 2;
+  Batch encode(const std::vector<std::string_view>& texts, int threads, std::size_t enough = kAll) const;
 
   // The words that encode() looks up; false where the text is left to the library.
   bool words(std::string_view text, std::vector<std::string>& out) const;
@@ -44,7 +47,7 @@ class WordPiece {
     std::vector<std::uint64_t> hashes;
   };
 
-  bool encode_text(std::string_view text, Scratch& scratch, std::vector<std::int32_t>& ids) const;
+  bool encode_text(std::string_view text, std::size_t enough, Scratch& scratch, std::vector<std::int32_t>& ids) const;
   void encode_word(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& ids) const;
   bool has_added(std::string_view text) const;
   const Slot& find(std::uint64_t hash, std::string_view piece, std::size_t skip) const;

@@ -29,15 +29,16 @@ class WordSplitter {
 
   std::size_t longest() const { return longest_; }
 
-  // Calls word(bytes, characters) for every word; `room` is for scratch. False where the text cannot be split here: the words
-  // seen so far are then worth nothing.
+  // Calls word(bytes, characters) for every word, which says whether to go on (one more word may come after it said no);
+  // `room` is for scratch. False where the text cannot be split here: the words seen so far are then worth nothing.
   template <class Word>
   bool split(std::string_view text, std::vector<char>& room, Word&& word) const {
     room.resize((longest_ + 1) * 4);
     char* const bytes = room.data();
     std::size_t size = 0, characters = 0;
+    bool more = true;
     const auto flush = [&] {
-      if (characters > 0) word(std::string_view(bytes, size), characters);
+      if (characters > 0) more = word(std::string_view(bytes, size), characters);
       size = characters = 0;
     };
     const auto append = [&](char32_t c) {
@@ -50,7 +51,7 @@ class WordSplitter {
     };
     const char* at = text.data();
     const char* const end = at + text.size();
-    while (at < end) {
+    while (more && at < end) {
       const auto byte = static_cast<unsigned char>(*at);
       if (byte < kAscii) {
         ++at;

@@ -244,6 +244,8 @@ class Model:
         if layers is not None and (isinstance(layers, bool) or not 1 <= layers <= self.contract.layers):
             raise ValueError(f"layers must be a whole number from 1 to {self.contract.layers}, got {layers!r}")
         width = cut(np.empty((0, self.dimensions), dtype=np.float32), dimensions).shape[1]
+        # only who sees no count of what is cut may spare the tokenizer what lies behind it
+        counted = return_report or truncation != "end"
         prompt_tokens = self._prompt_tokens(prefix)
         threads = self.engine.threads if threads is None else check_threads(threads)
 
@@ -253,7 +255,7 @@ class Model:
         with _bar(texts, progress) as bar:
             for window in _windows([texts] if isinstance(texts, str) else _checked(texts)):
                 prompted = [prefix + text for text in window]
-                batch = self._tokens(prompted, report.texts, truncation, prompt_tokens, threads)
+                batch = self._tokens(prompted, report.texts, truncation, prompt_tokens, threads, counted)
                 first = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, prompt_tokens)
                 pooled = self.engine.encode(
                     batch.ids,
@@ -305,10 +307,11 @@ class Model:
         return np.asarray(first, dtype=np.int32)
 
     def _tokens(
-        self, texts: Sequence[str], done: int, truncation: Truncation, prompt_tokens: int, threads: int
+        self, texts: Sequence[str], done: int, truncation: Truncation, prompt_tokens: int, threads: int, counted: bool
     ) -> Ragged:
+        enough = None if counted else self.context - self.tokenizer.n_special
         batch = fit(
-            *self.tokenizer.ragged(texts, threads=threads),
+            *self.tokenizer.ragged(texts, threads=threads, enough=enough),
             context=self.context,
             side="start" if truncation == "start" else "end",
             prefix=self.tokenizer.prefix,

@@ -65,8 +65,11 @@ class Tokenizer:
         """Special tokens that are added to every text."""
         return len(self.prefix) + len(self.suffix)
 
-    def ragged(self, texts: Sequence[str], *, threads: int = 1) -> tuple[Ids, Offsets]:
+    def ragged(self, texts: Sequence[str], *, threads: int = 1, enough: int | None = None) -> tuple[Ids, Offsets]:
         """Token ids of all texts one behind the other, in full and without special tokens.
+
+        `enough` is for a caller who will use no more than so many ids of a text and does not ask how many there are:
+        a text's ids may then end there or anywhere behind.
 
         Returns:
             ids int32 [tokens] and offsets int64 [texts + 1].
@@ -75,7 +78,7 @@ class Tokenizer:
             texts = [text.lower() for text in texts]
         if self._native is None:
             return _joined([np.asarray(ids, dtype=np.int32) for ids in self._library_ids(texts)])
-        ids, offsets, left = self._native.encode(list(texts), threads)
+        ids, offsets, left = self._native.encode(list(texts), threads, enough)
         if not left:
             return ids, offsets
         parts = np.split(ids, offsets[1:-1])
