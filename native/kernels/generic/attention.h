@@ -179,6 +179,8 @@ struct Attention {
   // Queries that go one way, until there are enough of them.
   template <class Row>
   struct Queries {
+    explicit Queries(Row* room) : rows(room) {}
+
     Row* rows;  // [kQueries][head_size]
     int count = 0;
     int index[kQueries];
@@ -248,8 +250,8 @@ struct Attention {
     template <class Scores, class Row, class Take>
     void run(ElementScores& elements, Scores& scores, Row* near_rows, Element* far_rows, Take take) const {
       const int d = job.head_size;
-      Queries<Row> near{near_rows};
-      Queries<Element> far{far_rows};
+      Queries<Row> near(near_rows);
+      Queries<Element> far(far_rows);
       for (int q = job.query_begin; q < job.query_end; ++q) {
         const Element* query = static_cast<const Element*>(job.query) + q * job.stride;
         if (take(query, near.rows + near.count * d, near.factor[near.count], near.start[near.count])) {
