@@ -1,6 +1,8 @@
-// Which kernels there are, best first, and the choice among them. CRUMB_ISA is read by the Python face, not here.
+// Which kernels there are, fastest first, and the choice among them. CRUMB_ISA is read by the Python face, not here.
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "table.h"
 
@@ -53,17 +55,38 @@ namespace portable_int8 {
 extern const Kernels kernels;
 }
 
-const Kernels* const* all_kernels() {
-  static const Kernels* const list[] = {
+namespace {
+
+std::vector<const Kernels*> fastest_first() {
+  std::vector<const Kernels*> list;
 #if defined(CRUMB_X86)
-      &amx_bf16::kernels, &avx512_bf16::kernels, &avx512::kernels, &avx2::kernels,
-      &amx_int8::kernels, &avx512_vnni_bf16::kernels, &avx512_vnni::kernels, &avx_vnni::kernels, &avx2_int8::kernels,
+  // VDPBF16PS multiplies twice what an FMA does in float32, at the same rate on AMD (Zen 4) but at a quarter of it on Intel
+  // (Sapphire Rapids and later, measured: 1.4 against 5.6 G/s): there float32 is the faster one. AMX is not concerned.
+  const Kernels* bf16 = &avx512_bf16::kernels;
+  const Kernels* float32 = &avx512::kernels;
+  const Kernels* int8_bf16 = &avx512_vnni_bf16::kernels;
+  const Kernels* int8 = &avx512_vnni::kernels;
+  __builtin_cpu_init();
+  if (__builtin_cpu_is("intel")) {
+    std::swap(bf16, float32);
+    std::swap(int8_bf16, int8);
+  }
+  list = {&amx_int8::kernels, &amx_bf16::kernels, int8_bf16,        int8, bf16,
+          float32,            &avx_vnni::kernels, &avx2_int8::kernels, &avx2::kernels};
 #endif
 #if defined(CRUMB_ARM64)
-      &neon_bf16::kernels, &neon::kernels, &neon_dot::kernels,
+  list = {&neon_dot::kernels, &neon_bf16::kernels, &neon::kernels};
 #endif
-      &portable::kernels, &portable_int8::kernels, nullptr};
+  // without instructions of its own int8 is no faster
+  list.insert(list.end(), {&portable::kernels, &portable_int8::kernels, nullptr});
   return list;
+}
+
+}  // namespace
+
+const Kernels* const* all_kernels() {
+  static const std::vector<const Kernels*> list = fastest_first();
+  return list.data();
 }
 
 const char* precision_name(Precision precision) {

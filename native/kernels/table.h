@@ -113,10 +113,10 @@ struct Kernels {
   std::int64_t (*peak)(int rounds);
 };
 
-// The tables that were compiled in, best first, ended by nullptr.
+// The tables that were compiled in, the fastest on this CPU first, ended by nullptr.
 const Kernels* const* all_kernels();
 
-// The table called `name` of a precision; for an empty name the best that this CPU supports and that takes sizes of which
+// The table called `name` of a precision; for an empty name the fastest that this CPU supports and that takes sizes of which
 // `sizes` is a common divisor. Throws std::invalid_argument for an unknown name, for one that this CPU cannot run, and where
 // there is none of that precision.
 const Kernels& select_kernels(const char* name, Precision precision, int sizes);

@@ -45,7 +45,7 @@ class Encoder:
         self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], layers: int, threads: int, out: _Floats
     ) -> None: ...
 
-# (name, precision, whether this CPU runs it), fastest first within a precision.
+# (name, precision, whether this CPU runs it), fastest on this CPU first.
 def kernels() -> list[tuple[str, str, bool]]: ...
 
 # Rows of x float32 [n, d] divided by their Euclidean length; a row of zeros stays.
