@@ -47,7 +47,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="what is multiplied: int8 is fastest and least exact (default: auto, bf16 where the CPU has it)",
+        help="what is multiplied: int8 is fastest and least exact (default: auto, see `crumb doctor`)",
     )
     group.add_argument(
         "--threads", type=positive_int, metavar="N", help="threads of the engine (default: as the machine allows)"
