@@ -1,4 +1,6 @@
 // AVX-VNNI: bytes by VPDPBUSD in 256-bit registers, for CPUs without AVX-512.
+#include <cpuid.h>
+
 #include "generic/table.h"
 #include "int8_avx2.h"
 
@@ -16,7 +18,10 @@ struct Int8 : avx2::Int8 {
 };
 
 static bool supported() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avxvnni");
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return false;
+  // not all compilers that build this know the name "avxvnni": leaf 7, subleaf 1, EAX bit 4
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1U) != 0;
 }
 
 // 6 x 2 sums, 2 weights and a broadcast fit the 16 registers.

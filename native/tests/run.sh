@@ -2,6 +2,7 @@
 # Builds and runs the engine's and the tokenizer's own tests without Python.
 #   run.sh sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, for this machine
 #   run.sh thread     with ThreadSanitizer, for this machine
+#   run.sh fuzz       ragged offsets and ids under libFuzzer for a minute, or as its arguments say (Debian: clang)
 #   run.sh rates      no test: prints how near each kernel comes to the peak of its instruction (docs/performance.md)
 #   run.sh aarch64    cross-compiled with NEON and run under qemu (Debian: g++-aarch64-linux-gnu, qemu-user)
 set -euo pipefail
@@ -14,10 +15,15 @@ cxx=${CXX:-c++}
 run=()
 models=20
 program=engine_test
+link=()
+arguments=()
 case "$mode" in
   # -O1 compiles in half the time; GCC 12 warns of its own AVX-512 headers under sanitizers
   sanitize) extra=(-O1 -Wno-uninitialized -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all) ;;
   thread) extra=(-O1 -Wno-uninitialized -Wno-maybe-uninitialized -fsanitize=thread) models=15 ;;
+  fuzz)
+    cxx=clang++ extra=(-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all) program=ragged_fuzz
+    models='' link=(-fsanitize=fuzzer) arguments=(-max_total_time=60 -max_len=4096 -print_final_stats=1) ;;
   rates) extra=(-O3 -Wno-uninitialized -Wno-maybe-uninitialized) models='' program=kernel_rates ;;
   aarch64) cxx=aarch64-linux-gnu-g++ extra=(-static) run=(qemu-aarch64) models=15 ;;
   *) echo "unknown mode '$mode'; see the head of $0" >&2; exit 2 ;;
@@ -50,10 +56,10 @@ for source in encoder forward kernels/dispatch outliers pooling team weights "te
   "$cxx" "${common[@]}" "${extra[@]}" "$define" -c "$here/$source.cpp" -o "$out/$(basename "$source").o" &
 done
 wait
-"$cxx" "${common[@]}" "${extra[@]}" "$out"/*.o -o "$out/$program"
+"$cxx" "${common[@]}" "${extra[@]}" "${link[@]}" "$out"/*.o -o "$out/$program"
 if [[ $program == engine_test ]]; then
   "$cxx" "${common[@]}" "${extra[@]}" "$here"/text/*.cpp "$here/team.cpp" "$here/tests/wordpiece_test.cpp" -o "$out/wordpiece_test"
   "${run[@]}" "$out/wordpiece_test"
 fi
 # shellcheck disable=SC2086  # no argument where there is none
-"${run[@]}" "$out/$program" $models "${@:2}"
+"${run[@]}" "$out/$program" $models "${arguments[@]}" "${@:2}"
