@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fuzz_checkpoint import attempt, damage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -23,6 +25,7 @@ from crumb.checkpoint import read_contract
 from crumb.checkpoint.tensors import read_tensors
 from crumb.checkpoint.weights import read_weights
 from crumb.errors import CheckpointError
+from crumb.text.tokenizer import _from_vocabulary
 
 WORDS = [
     "[PAD]",
@@ -228,6 +231,12 @@ def cut_weights(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
+def special_token(folder: Path, number: object) -> None:
+    file = _from_vocabulary(folder)
+    file["post_processor"] = {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", number]}
+    (folder / "tokenizer.json").write_text(json.dumps(file))
+
+
 BROKEN: list[tuple[Callable[[Path], object], str]] = [
     (lambda f: (f / "config.json").unlink(), "has no config.json: expected a Hugging Face model folder"),
     (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read as JSON"),
@@ -307,6 +316,15 @@ BROKEN: list[tuple[Callable[[Path], object], str]] = [
         lambda f: edit(f / "config_sentence_transformers.json", default_prompt_name="q"),
         "default_prompt_name 'q' is not among the prompts: none",
     ),
+    # found by fuzzing: what is no string, and special tokens that are none
+    (lambda f: edit(f / "config.json", hidden_act=[]), r"hidden_act \[\]; crumb runs gelu"),
+    (lambda f: edit(f / "1_Pooling/config.json", pooling_mode=[{}]), r"asks for the pooling \{\}"),
+    (
+        lambda f: edit(f / "config_sentence_transformers.json", default_prompt_name={}),
+        r"default_prompt_name \{\} is not among the prompts",
+    ),
+    (lambda f: special_token(f, 99), "puts the token 99 around every text, but the embeddings have 22"),
+    (lambda f: special_token(f, None), "cannot be read as a tokenizer"),
 ]
 
 
@@ -365,3 +383,34 @@ def test_fuzzed_weights(small_folder: Path, tmp_path_factory: pytest.TempPathFac
     except CheckpointError:
         return
     assert weights.word.shape == (len(WORDS), 24)
+
+
+@pytest.fixture(scope="module")
+def full_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model with every file that is read."""
+    folder = save(tmp_path_factory.mktemp("full"), bert())
+    (folder / "1_Pooling").mkdir()
+    edit(folder / "1_Pooling/config.json", word_embedding_dimension=24, pooling_mode_mean_tokens=True)
+    kinds = {"": "sentence_transformers.models.Transformer", "1_Pooling": "sentence_transformers.models.Pooling"}
+    (folder / "modules.json").write_text(json.dumps([{"path": path, "type": kind} for path, kind in kinds.items()]))
+    edit(folder / "sentence_bert_config.json", max_seq_length=40, do_lower_case=False)
+    edit(folder / "config_sentence_transformers.json", prompts={"query": "query: "})
+    (folder / "tokenizer.json").write_text(json.dumps(_from_vocabulary(folder)))
+    return folder
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_fuzzed_folders(full_folder: Path, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    """Any file damaged anyhow: vectors, or an error of ours. tests/fuzz_checkpoint.py does this for longer."""
+    folder = tmp_path_factory.getbasetemp() / "damaged"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(full_folder, folder)
+    dice = random.Random(seed)
+    for _ in range(dice.randint(1, 2)):
+        damage(folder, dice)
+    attempt(folder)  # raises what it must not
+
+
+def test_what_is_not_damaged_loads(full_folder: Path) -> None:
+    assert attempt(full_folder)

@@ -138,6 +138,12 @@ class Model:
                 f"{contract.folder}: the tokenizer knows {self.tokenizer.vocabulary} tokens, the embeddings only "
                 f"{contract.vocabulary}"
             )
+        specials = self.tokenizer.prefix + self.tokenizer.suffix
+        if specials and max(specials) >= contract.vocabulary:
+            raise CheckpointError(
+                f"{contract.folder}: the tokenizer puts the token {max(specials)} around every text, but the "
+                f"embeddings have {contract.vocabulary}"
+            )
         if contract.context <= self.tokenizer.n_special:
             raise ValueError(
                 f"context={contract.context} leaves no room beside {self.tokenizer.n_special} special tokens"

@@ -164,7 +164,7 @@ def _shape(config: dict[str, Any], transformer: str, origins: dict[str, str]) ->
             f"{where}: hidden_size {shape['hidden']} is no multiple of {shape['heads']} attention heads"
         )
     activation = config.get("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise CheckpointError(f"{where}: hidden_act {activation!r}; crumb runs {', '.join(sorted(_ACTIVATIONS))}")
     epsilon = config.get("layer_norm_eps", 1e-12)
     if not isinstance(epsilon, int | float) or isinstance(epsilon, bool) or not 0 < epsilon < 1:
@@ -187,10 +187,10 @@ def _pooling(
         return ("mean",), True
     if "pooling_mode" in data:
         listed = data["pooling_mode"]
-        modes = [listed] if isinstance(listed, str) else list(listed)
+        modes = list(listed) if isinstance(listed, list) else [listed]
     else:
         modes = [mode for key, mode in _POOLING_FLAGS.items() if data.get(key)]
-    modes = [_POOLING_NAMES.get(mode, mode) for mode in modes]
+    modes = [_POOLING_NAMES.get(mode, mode) if isinstance(mode, str) else mode for mode in modes]
     unknown = [mode for mode in modes if mode not in POOLINGS]
     if unknown or not modes:
         raise CheckpointError(
@@ -239,7 +239,7 @@ def _prompts(folder: Path, origins: dict[str, str]) -> tuple[dict[str, str], str
     if not isinstance(prompts, dict) or not all(isinstance(v, str) for v in prompts.values()):
         raise CheckpointError(f"{folder / name}: prompts should map names to texts, got {prompts!r}")
     default = data.get("default_prompt_name")
-    if default is not None and default not in prompts:
+    if default is not None and (not isinstance(default, str) or default not in prompts):
         raise CheckpointError(
             f"{folder / name}: default_prompt_name {default!r} is not among the prompts: {', '.join(prompts) or 'none'}"
         )

@@ -13,6 +13,7 @@ from crumb._native import WordPiece
 
 _INSIDE = "##"
 _LONGEST_WORD = 1 << 16
+_MOST_IDS = 1 << 31
 # (clean_text, handle_chinese_chars, lowercase, strip_accents) to uncased; other combinations have no tables
 _NORMALIZERS = {
     (True, True, True, None): True,
@@ -48,6 +49,8 @@ def standard(file: Any) -> Standard | None:
         ):
             return None
         prefix, suffix = _specials(file["post_processor"])
+        if not all(type(i) is int and 0 <= i < _MOST_IDS for i in prefix + suffix):
+            return None
         added = [token["content"] for token in file["added_tokens"]]
         pieces: dict[str, int] = model["vocab"]
         native = WordPiece(
@@ -57,7 +60,7 @@ def standard(file: Any) -> Standard | None:
             longest_word=longest,
             added=added,
         )
-    except (KeyError, TypeError, ValueError):  # not of this form, or of none: the library says which
+    except (LookupError, TypeError, ValueError, OverflowError):  # not of this form, or of none: the library says which
         return None
     return Standard(native, prefix, suffix, len(pieces) + sum(token not in pieces for token in set(added)))
 
