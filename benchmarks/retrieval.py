@@ -1,6 +1,7 @@
 """nDCG@10 of a model on retrieval sets in BEIR's layout: `python -m benchmarks.retrieval SET_FOLDER… --context 256`.
 
-Enters: folders. Leaves: one line a set, JSON with --json. The sets are not part of the project; docs/log.md says which
+Enters: folders. Leaves: one line a set and precision, JSON with --json; with several precisions also how far each is from
+the first. The sets are not part of the project; docs/log.md says which
 were used.
 """
 
@@ -10,13 +11,14 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import crumb
 from crumb.evaluation.beir import read_retrieval_set
 from crumb.evaluation.metrics import ndcg
 
 
-def measure(model: crumb.Model, folder: Path) -> dict[str, object]:
+def measure(model: crumb.Model, folder: Path) -> dict[str, Any]:
     """Scores one set: queries and documents encoded without prompts, cosine, exact search, mean nDCG@10."""
     data = read_retrieval_set(folder)
     started = time.perf_counter()
@@ -35,6 +37,7 @@ def measure(model: crumb.Model, folder: Path) -> dict[str, object]:
         "context": model.context,
         "positions": model.contract.positions,
         "kernels": model.engine.isa,
+        "precision": model.engine.precision,
         "queries": len(scores),
         "documents": len(ids),
         "truncated_documents": report.truncated_texts,
@@ -49,20 +52,30 @@ def main() -> None:
     parser.add_argument("--model", default=None)
     parser.add_argument("--context", type=int, default=None)
     parser.add_argument("--positions", default=None)
+    parser.add_argument("--precision", nargs="+", choices=("float32", "bf16", "int8"), default=["float32"])
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    model = crumb.load(args.model, context=args.context, positions=args.positions)
+    models = [
+        crumb.load(args.model, context=args.context, positions=args.positions, precision=precision)
+        for precision in args.precision
+    ]
+    furthest = 0.0
     for folder in args.folders:
-        result = measure(model, folder)
-        if args.json:
-            print(json.dumps(result), flush=True)
-        else:
-            print(
-                f"{result['set']:16} {result['ndcg@10']:6} nDCG@10 at {result['context']} tokens "
-                f"({result['queries']} queries, {result['documents']} documents, "
-                f"{result['truncated_documents']} cut; {result['kernels']})",
-                flush=True,
-            )
+        results = [measure(model, folder) for model in models]
+        for result in results:
+            difference = result["ndcg@10"] - results[0]["ndcg@10"]
+            furthest = max(furthest, abs(difference))
+            if args.json:
+                print(json.dumps(result), flush=True)
+            else:
+                print(
+                    f"{result['set']:16} {result['ndcg@10']:6.2f} nDCG@10 ({difference:+.2f}) at {result['context']} "
+                    f"tokens ({result['queries']} queries, {result['documents']} documents, "
+                    f"{result['truncated_documents']} cut; {result['kernels']})",
+                    flush=True,
+                )
+    if len(models) > 1:
+        print(f"{len(args.folders)} sets, at most {furthest:.2f} from {args.precision[0]}")
 
 
 if __name__ == "__main__":
