@@ -1,8 +1,7 @@
 """nDCG@10 of a model on retrieval sets in BEIR's layout: `python -m benchmarks.retrieval SET_FOLDER… --context 256`.
 
-Enters: folders. Leaves: one line a set and precision, JSON with --json; with several precisions also how far each is from
-the first. The sets are not part of the project; docs/log.md says which
-were used.
+Enters: folders. Leaves: one line a set and precision, JSON with --json; with several precisions also how far each is
+from the first. The sets are not part of the project; docs/log.md says which were used.
 """
 
 from __future__ import annotations
