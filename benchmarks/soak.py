@@ -2,7 +2,7 @@
 
 Enters: the default model in every precision of this CPU, and the texts of tests/data. Leaves: calls done, and memory as
 time goes; exits with 1 if a text ever got other bits than at first, or if the second half of the time took more memory
-than the first. Each thread draws a model, a handful of texts, layers, dimensions and a number of engine threads, again and again.
+than the first. Each thread draws a model, a handful of texts, layers and a number of engine threads, again and again.
 """
 
 from __future__ import annotations
