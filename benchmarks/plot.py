@@ -1,4 +1,4 @@
-"""Draws what `python -m benchmarks.encode --json FILE` measured: `python -m benchmarks.plot FILE -o docs/performance.svg`.
+"""Draws what `python -m benchmarks.encode --json FILE` measured: `python -m benchmarks.plot FILE -o OUT.svg`.
 
 Enters: lines of results. Leaves: one picture, a panel for each kind of work, a bar for each peer with the spread of its
 runs; crumb in colour. Needs matplotlib.
@@ -11,12 +11,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("svg")
-matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
-matplotlib.rcParams["svg.hashsalt"] = "crumb"  # the same file for the same results
-
 import matplotlib.pyplot as plt
 
 _OURS, _PEERS = "#c2571a", "#8a8f98"
@@ -24,6 +18,8 @@ _OURS, _PEERS = "#c2571a", "#8a8f98"
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
     """One row of panels; all results must be of one machine."""
+    # text stays text, and the same results give the same file
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "crumb"})
     machines = {(r["cpu"], r["held"], r["threads"]) for r in results}
     if len(machines) != 1:
         raise SystemExit(f"results of {len(machines)} machines in one file: draw each by itself")
