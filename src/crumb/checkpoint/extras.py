@@ -1,0 +1,56 @@
+"""crumb.json: what crumb knows of a model beyond what other libraries store with it.
+
+Enters: a model folder. Leaves: plain JSON data by section, or a section written. Knows nothing of what a section means.
+A folder without the file is a model that nobody has measured yet, and no error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from crumb.errors import CheckpointError
+
+FILE = "crumb.json"
+CALIBRATION = "calibration"
+
+
+def read_section(folder: Path, section: str) -> dict[str, Any] | None:
+    """One section of the folder's crumb.json; None where there is none.
+
+    Raises:
+        CheckpointError: the file is not what it should be.
+    """
+    path = folder / FILE
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
+    found = data.get(section) if isinstance(data, dict) else data
+    if found is not None and not isinstance(found, dict):
+        raise CheckpointError(f"{path}: {section} should be a JSON object, but is a {type(found).__name__}")
+    return found
+
+
+def write_section(folder: Path, section: str, value: dict[str, Any]) -> Path:
+    """Puts a section into the folder's crumb.json, beside what is there, and gives the file; a kill leaves the old one.
+
+    Raises:
+        CheckpointError: the file that is there cannot be read, and is left as it is.
+        OSError: the folder cannot be written.
+    """
+    path = folder / FILE
+    read_section(folder, section)  # refuses a file that would be lost
+    data = json.loads(path.read_bytes()) if path.exists() else {}
+    data[section] = value
+    temporary = path.with_name(f"{FILE}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(data, separators=(",", ":")) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
