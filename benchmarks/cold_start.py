@@ -1,7 +1,8 @@
-"""A new process to its first vector, beside sentence-transformers: `python -m benchmarks.cold_start [--runs 5]`.
+"""A new process to its first vector, beside others: `python -m benchmarks.cold_start [--peers onnxruntime-int8]`.
 
 Enters: nothing but the default model. Leaves: wall seconds and peak memory of whole processes, alternating, after one
-warm-up each, as minimum, median and maximum; and the ratio of the medians. Needs sentence-transformers.
+warm-up each, as minimum, median and maximum; and how many times crumb's median that is. ONNX Runtime loads a file that
+is made beforehand, with the tokenizers library and pooling in numpy: the least that its users write.
 """
 
 from __future__ import annotations
@@ -11,12 +12,25 @@ import os
 import statistics
 import sys
 import time
+from pathlib import Path
 
+from benchmarks.report import line_of, machine, versions
 from crumb import store
-from crumb.engine.cpu import cpu_name
 
-CRUMB = "import crumb; crumb.load().encode('hello')"
-PEER = "from sentence_transformers import SentenceTransformer as S; S({folder!r}, device='cpu').encode('hello')"
+_CRUMB = "import crumb; crumb.load(precision={precision!r}).encode('hello')"
+_SENTENCE_TRANSFORMERS = (
+    "from sentence_transformers import SentenceTransformer as S; S({folder!r}, device='cpu').encode('hello')"
+)
+_ONNXRUNTIME = """
+import numpy, onnxruntime, tokenizers
+session = onnxruntime.InferenceSession({file!r}, providers=['CPUExecutionProvider'])
+ids = numpy.array([tokenizers.Tokenizer.from_file({folder!r} + '/tokenizer.json').encode('hello').ids])
+mask = numpy.ones_like(ids)
+rows = session.run(['rows'], dict(input_ids=ids, attention_mask=mask))[0]
+vector = rows[0].mean(0)
+vector / numpy.linalg.norm(vector)
+"""
+_PEERS = ("sentence-transformers", "onnxruntime-int8")
 
 
 def run(code: str) -> tuple[float, float]:
@@ -31,29 +45,45 @@ def run(code: str) -> tuple[float, float]:
     return seconds, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
 
 
+def codes(peers: list[str], file: Path | None) -> dict[str, str]:
+    """What each process runs; `file` is an int8 ONNX file that is there already."""
+    folder = str(store.resolve(None, fetch=True))
+    found = {f"crumb-{precision}": _CRUMB.format(precision=precision) for precision in ("auto", "int8")}
+    if "sentence-transformers" in peers:
+        found["sentence-transformers"] = _SENTENCE_TRANSFORMERS.format(folder=folder)
+    if "onnxruntime-int8" in peers:
+        if file is None:
+            from benchmarks.peers.export import onnx_file
+            from benchmarks.peers.onnxruntime import quantised_file
+
+            file = quantised_file(onnx_file(Path(folder), 512))
+        found["onnxruntime-int8"] = _ONNXRUNTIME.format(folder=folder, file=str(file))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", nargs="*", choices=_PEERS, default=list(_PEERS))
+    parser.add_argument("--onnx", type=Path, help="an int8 ONNX file, where PyTorch is not there to make one")
     parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
-    codes = {"crumb": CRUMB, "sentence-transformers": PEER.format(folder=str(store.resolve(None, fetch=True)))}
-    for code in codes.values():
+    args = parser.parse_args()
+    programs = codes(args.peers, args.onnx)
+    for code in programs.values():
         run(code)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in codes}
-    for _ in range(runs):
-        for name, code in codes.items():
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+    print(f"{line_of(machine(os.cpu_count() or 1))}; {args.runs} alternating runs, minimum, median, maximum")
+    print(", ".join(f"{name} {version}" for name, version in versions(args.peers + ["onnxruntime"]).items()))
+    for _ in range(args.runs):
+        for name, code in programs.items():
             found[name].append(run(code))
-    load, python = os.getloadavg()[0], sys.version.split()[0]
-    print(f"{cpu_name()}, {os.cpu_count()} CPUs, load {load:.1f}, Python {python}, {runs} runs")
-    medians = {}
+    ours = [statistics.median(column) for column in zip(*found["crumb-auto"], strict=True)]
     for name, pairs in found.items():
         seconds, megabytes = (sorted(column) for column in zip(*pairs, strict=True))
-        medians[name] = statistics.median(seconds), statistics.median(megabytes)
+        middle = statistics.median(seconds), statistics.median(megabytes)
         print(
-            f"{name:22} {seconds[0]:.3f} {medians[name][0]:.3f} {seconds[-1]:.3f} s   "
-            f"{megabytes[0]:.0f} {medians[name][1]:.0f} {megabytes[-1]:.0f} MB   (minimum, median, maximum)"
+            f"{name:22} {seconds[0]:.3f} {middle[0]:.3f} {seconds[-1]:.3f} s ({middle[0] / ours[0]:.1f}x)   "
+            f"{megabytes[0]:.0f} {middle[1]:.0f} {megabytes[-1]:.0f} MB ({middle[1] / ours[1]:.1f}x)"
         )
-    ours, theirs = medians.values()
-    print(f"{theirs[0] / ours[0]:.1f} times as quick, {theirs[1] / ours[1]:.1f} times less memory")
 
 
 if __name__ == "__main__":
