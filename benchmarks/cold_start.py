@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -45,34 +47,46 @@ def run(code: str) -> tuple[float, float]:
     return seconds, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
 
 
-def codes(peers: list[str], file: Path | None) -> dict[str, str]:
-    """What each process runs; `file` is an int8 ONNX file that is there already."""
+def codes(peers: list[str], file: Path) -> dict[str, str]:
+    """What each process runs; `file` is an int8 ONNX file."""
     folder = str(store.resolve(None, fetch=True))
     found = {f"crumb-{precision}": _CRUMB.format(precision=precision) for precision in ("auto", "int8")}
     if "sentence-transformers" in peers:
         found["sentence-transformers"] = _SENTENCE_TRANSFORMERS.format(folder=folder)
     if "onnxruntime-int8" in peers:
-        if file is None:
-            from benchmarks.peers.export import onnx_file
-            from benchmarks.peers.onnxruntime import quantised_file
-
-            file = quantised_file(onnx_file(Path(folder), 512))
         found["onnxruntime-int8"] = _ONNXRUNTIME.format(folder=folder, file=str(file))
     return found
+
+
+def export(file: Path) -> None:
+    """Makes the int8 ONNX file."""
+    from benchmarks.peers.export import onnx_file
+    from benchmarks.peers.onnxruntime import quantised_file
+
+    shutil.copy(quantised_file(onnx_file(store.resolve(None, fetch=True), 512)), file)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", nargs="*", choices=_PEERS, default=list(_PEERS))
-    parser.add_argument("--onnx", type=Path, help="an int8 ONNX file, where PyTorch is not there to make one")
+    parser.add_argument("--onnx", type=Path, default=Path("build/int8.onnx"), help="made if it is not there")
+    parser.add_argument("--export", action="store_true", help="make that file and nothing else")
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
+    if args.export:
+        export(args.onnx)
+        return
+    if "onnxruntime-int8" in args.peers and not args.onnx.is_file():
+        # elsewhere: a child's peak memory begins with that of the process that starts it
+        args.onnx.parent.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "benchmarks.cold_start", "--export", "--onnx", str(args.onnx)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     programs = codes(args.peers, args.onnx)
     for code in programs.values():
         run(code)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
     print(f"{line_of(machine(os.cpu_count() or 1))}; {args.runs} alternating runs, minimum, median, maximum")
-    print(", ".join(f"{name} {version}" for name, version in versions(args.peers + ["onnxruntime"]).items()))
+    print(", ".join(f"{name} {version}" for name, version in versions([*args.peers, "onnxruntime"]).items()))
     for _ in range(args.runs):
         for name, code in programs.items():
             found[name].append(run(code))
