@@ -22,6 +22,8 @@ from benchmarks.texts import work
 from crumb import store
 
 _BLOCK = 50
+_WARM = 5
+_REST = 0.1  # seconds: some libraries' threads go on spinning for a while after a call
 _LOWEST_COSINE = 0.85
 
 
@@ -51,7 +53,9 @@ def main() -> None:
     times: dict[str, list[float]] = {peer: [] for peer in encoders}
     for done in range(0, args.calls, _BLOCK):
         for peer, encode in encoders.items():
-            encode(texts[:1])
+            time.sleep(_REST)
+            for text in texts[:_WARM]:
+                encode([text])
             for call in range(done, done + _BLOCK):
                 query = [texts[call % len(texts)]]
                 started = time.perf_counter()

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kGroupRows = 192;  // texts are encoded together up to this many rows
 constexpr int kLongRows = 1024;  // from here on all threads share one text
-constexpr int kLonelyRows = 24;  // below this a second thread costs more than it brings
+constexpr int kLonelyRows = 6;  // below this a second thread costs more than it brings
 
 // What runs side by side, a group a thread, and what all threads run together.
 struct Plan {

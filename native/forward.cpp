@@ -36,10 +36,13 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
   const int largest = round_up(kBlockRows, kernels_.row_tile);
   rows_.reserve(group.rows, shape.hidden, kernels_.element);
 
-  // Alone, blocks are as large as the cache likes; a team gets at least two a worker, in whole tiles.
+  // Alone, blocks are as large as the cache likes; a team gets at least two a worker, in whole tiles. Of so few rows that whole
+  // tiles would leave a worker idle, each gets its share.
   block_ = largest;
   if (workers > 1) {
-    block_ = std::min(round_up(ceil_div(group.rows, 2 * workers), kernels_.row_tile), largest);
+    const bool few = group.rows < 2 * workers * kernels_.row_tile;
+    block_ = few ? ceil_div(group.rows, workers)
+                 : std::min(round_up(ceil_div(group.rows, 2 * workers), kernels_.row_tile), largest);
   }
   blocks_ = ceil_div(group.rows, block_);
 

@@ -1,5 +1,7 @@
 #include "team.h"
 
+#include <algorithm>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -10,6 +12,18 @@ namespace {
 
 // Rounds follow one another within microseconds, so waiting spins for a moment before it asks the system to sleep.
 constexpr int kSpins = 2000;
+
+// The word: 24 bits of round, 20 of count, 20 of next
+constexpr int kBits = 20;
+constexpr std::uint64_t kMost = (std::uint64_t{1} << kBits) - 1;
+constexpr std::uint64_t kStop = ~std::uint64_t{0};  // count and next are equal here: nothing to take
+
+std::uint64_t next_of(std::uint64_t state) { return state & kMost; }
+std::uint64_t count_of(std::uint64_t state) { return state >> kBits & kMost; }
+std::uint64_t next_round(std::uint64_t state, std::uint64_t count) {
+  const std::uint64_t round = ((state >> 2 * kBits) + 1) & ((std::uint64_t{1} << (63 - 2 * kBits)) - 1);  // never kStop's
+  return round << 2 * kBits | count << kBits;
+}
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -40,23 +54,26 @@ Team::Team(int threads) {
 }
 
 Team::~Team() {
-  stop_.store(true, std::memory_order_release);
-  round_.fetch_add(1, std::memory_order_release);
-  round_.notify_all();
+  state_.store(kStop, std::memory_order_release);
+  state_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
 void Team::run(std::size_t count, const Task& task) {
-  if (count == 0) return;
-  count_ = count;
   task_ = &task;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_release);
-  round_.notify_all();
-  drain(0);
-  for (int left = busy_.load(std::memory_order_acquire); left != 0; left = busy_.load(std::memory_order_acquire)) {
-    wait_while(busy_, left);
+  failed_.store(false, std::memory_order_relaxed);
+  for (base_ = 0; base_ < count; base_ += kMost) {
+    const std::uint64_t tasks = std::min<std::uint64_t>(count - base_, kMost);
+    done_.store(0, std::memory_order_relaxed);
+    std::uint64_t state = next_round(state_.load(std::memory_order_relaxed), tasks);
+    state_.store(state, std::memory_order_release);
+    if (tasks > 1) state_.notify_all();
+    while (claim(state, 0)) {
+    }
+    for (std::uint32_t done = done_.load(std::memory_order_acquire); done != tasks;
+         done = done_.load(std::memory_order_acquire)) {
+      wait_while(done_, done);
+    }
   }
   if (error_) {
     const std::exception_ptr error = error_;
@@ -66,25 +83,36 @@ void Team::run(std::size_t count, const Task& task) {
 }
 
 void Team::work(int worker) {
-  unsigned seen = 0;
   for (;;) {
-    wait_while(round_, seen);
-    seen = round_.load(std::memory_order_acquire);
-    if (stop_.load(std::memory_order_acquire)) return;
-    drain(worker);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    std::uint64_t state = state_.load(std::memory_order_acquire);
+    while (claim(state, worker)) {
+    }
+    if (state == kStop) return;
+    wait_while(state_, state);
   }
 }
 
-void Team::drain(int worker) {
-  for (std::size_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) {
-    try {
-      (*task_)(i, worker);
-    } catch (...) {
-      const std::lock_guard<std::mutex> lock(error_mutex_);
-      if (!error_) error_ = std::current_exception();
-      next_.store(count_);
-    }
+// Takes and performs a task, `state` being the latest word seen; false where there is none to take.
+bool Team::claim(std::uint64_t& state, int worker) {
+  while (next_of(state) < count_of(state)) {
+    if (!state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    const std::uint64_t count = count_of(state);
+    perform(base_ + next_of(state), worker);
+    if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) done_.notify_one();
+    state = state_.load(std::memory_order_acquire);
+    return true;
+  }
+  return false;
+}
+
+void Team::perform(std::size_t index, int worker) {
+  if (failed_.load(std::memory_order_relaxed)) return;
+  try {
+    (*task_)(index, worker);
+  } catch (...) {
+    const std::lock_guard<std::mutex> lock(error_mutex_);
+    if (!error_) error_ = std::current_exception();
+    failed_.store(true, std::memory_order_relaxed);
   }
 }
 

@@ -1,12 +1,14 @@
 // A team of threads that lives as long as one call.
 //
 // Enters: a number of tasks and what to do for each. Leaves: when all are done. Knows nothing of encoders. Threads take tasks
-// one by one as they finish, so a slow neighbour on the machine costs one task and not half the work. No thread outlives
-// the call that made it: nothing is left to break at a fork, and calls from many Python threads share nothing.
+// one by one as they finish, and a round ends with its tasks, not with its threads: one that the system has not woken yet, or
+// that a neighbour on the machine holds up, costs at most the task it is at. No thread outlives the call that made it: nothing
+// is left to break at a fork, and calls from many Python threads share nothing.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -33,15 +35,17 @@ class Team {
 
  private:
   void work(int worker);
-  void drain(int worker);
+  bool claim(std::uint64_t& state, int worker);
+  void perform(std::size_t index, int worker);
 
   std::vector<std::thread> workers_;
-  std::atomic<unsigned> round_{0};  // a new value starts a round
-  std::atomic<int> busy_{0};        // workers that have not finished this round
-  std::atomic<std::size_t> next_{0};
-  std::atomic<bool> stop_{false};
-  std::size_t count_ = 0;
+  // Round, number of tasks and next task in one word: who takes a task of a round that is over finds another word and takes
+  // none. What follows is written before the word and read only by who has taken a task.
+  std::atomic<std::uint64_t> state_{0};
+  std::atomic<std::uint32_t> done_{0};  // tasks of this round
+  std::size_t base_ = 0;                // index of the round's first task
   const Task* task_ = nullptr;
+  std::atomic<bool> failed_{false};
   std::mutex error_mutex_;
   std::exception_ptr error_;
 };
