@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 
 import fastembed
@@ -15,7 +16,7 @@ from benchmarks.peers.export import onnx_file, tiled_folder
 
 def build(folder: Path, threads: int, context: int) -> Encode:
     """The model under a name of its own, from a folder; batches of 32 texts sorted by length."""
-    name = f"local/tiled-{context}"
+    name = f"local/{uuid.uuid4()}"  # a name can be registered once
     local = tiled_folder(folder, context)
     shutil.copy(onnx_file(folder, context), local / "model.onnx")
     (local / "special_tokens_map.json").write_text("{}")
