@@ -19,13 +19,11 @@ import numpy as np
 
 import crumb
 from benchmarks.held import HELD, hold
-from benchmarks.peers import PEERS, build
+from benchmarks.peers import LOWEST_COSINE, PEERS, build
 from benchmarks.peers.batches import Encode
 from benchmarks.report import line_of, machine, versions
 from benchmarks.texts import Work, work
 from crumb import store
-
-_LOWEST_COSINE = 0.85  # below, a peer computes something else; dynamic int8 comes near, which is why cosines are shown
 
 
 def main() -> None:
@@ -45,9 +43,9 @@ def main() -> None:
     about["versions"] = versions(name for peer in args.peers for name in PEERS[peer].needs)
     print(", ".join(f"{name} {found}" for name, found in about["versions"].items()))
     for name in args.work:
-        texts, context = work()[name]
-        encoders = {peer: build(peer, folder, args.threads, context) for peer in args.peers}
-        rows = compare(name, Work(texts, context), encoders, args.runs)
+        todo = work()[name]
+        encoders = {peer: build(peer, folder, args.threads, todo.context) for peer in args.peers}
+        rows = compare(name, todo, encoders, args.runs)
         if args.json:
             with args.json.open("a") as file:
                 print(json.dumps({**about, "work": name, "runs": args.runs, "rows": rows}), file=file)
@@ -62,7 +60,7 @@ def compare(name: str, todo: Work, encoders: dict[str, Encode], runs: int) -> li
     cosines = {}
     for peer, encode in encoders.items():
         cosines[peer] = (encode(texts) * expected).sum(1)
-        if cosines[peer].min() < _LOWEST_COSINE:
+        if cosines[peer].min() < LOWEST_COSINE:
             raise SystemExit(f"{peer} gives other vectors: least cosine {cosines[peer].min():.4f}")
     rates: dict[str, list[float]] = {peer: [] for peer in encoders}
     for _ in range(runs):

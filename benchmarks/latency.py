@@ -16,7 +16,7 @@ import numpy as np
 
 import crumb
 from benchmarks.held import HELD, hold
-from benchmarks.peers import PEERS, build
+from benchmarks.peers import LOWEST_COSINE, PEERS, build
 from benchmarks.report import line_of, machine, versions
 from benchmarks.texts import work
 from crumb import store
@@ -24,7 +24,6 @@ from crumb import store
 _BLOCK = 50
 _WARM = 5
 _REST = 0.1  # seconds: some libraries' threads go on spinning for a while after a call
-_LOWEST_COSINE = 0.85
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def main() -> None:
     encoders = {peer: build(peer, folder, args.threads, context) for peer in args.peers}
     for peer, encode in encoders.items():
         least = min(float((encode([text])[0] * row).sum()) for text, row in zip(texts[:45], expected, strict=False))
-        if least < _LOWEST_COSINE:
+        if least < LOWEST_COSINE:
             raise SystemExit(f"{peer} gives other vectors: least cosine {least:.4f}")
     times: dict[str, list[float]] = {peer: [] for peer in encoders}
     for done in range(0, args.calls, _BLOCK):

@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import crumb
 from benchmarks.report import line_of, machine
@@ -26,8 +27,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--threads", type=int, default=8)
     args = parser.parse_args()
-    precisions = dict.fromkeys(kernel.precision for kernel in kernels() if kernel.runs)
-    models = [crumb.load(precision=precision, context=4096, positions="tile") for precision in precisions]  # type: ignore[arg-type]
+    precisions: dict[Any, None] = dict.fromkeys(kernel.precision for kernel in kernels() if kernel.runs)
+    models = [crumb.load(precision=precision, context=4096, positions="tile") for precision in precisions]
     texts = work()["queries"].texts[:45] + work()["passages"].texts[:30] + work()["document"].texts + ["", "crumb"]
     known = [[vector.tobytes() for vector in model.encode(texts)] for model in models]
     long = len(texts) - 3

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 TEXTS = Path(__file__).parent.parent / "tests" / "data" / "texts.jsonl.gz"
-QUERY = "how do embeddings of long documents lose what stands at the end?"  # 15 words, 17 tokens with [CLS] and [SEP]
 
 
 class Work(NamedTuple):
@@ -21,12 +20,17 @@ class Work(NamedTuple):
     context: int
 
 
+def rows() -> list[dict[str, str]]:
+    """The rows of tests/data: "text" and "source"."""
+    with gzip.open(TEXTS, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
 def work() -> dict[str, Work]:
     """Kinds of work by name: passages (abstracts), queries (titles), documents (meeting transcripts)."""
-    with gzip.open(TEXTS, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    arxiv = [row["text"] for row in rows if row["source"] == "arxiv"]
-    longest = max((row["text"] for row in rows), key=len)
+    found = rows()
+    arxiv = [row["text"] for row in found if row["source"] == "arxiv"]
+    longest = max((row["text"] for row in found), key=len)
     # the only one of 4,096 tokens; turned round at other places it makes other documents as long
     turned = [longest[i:] + longest[:i] for i in range(0, 4 * 3000, 3000)]
     return {

@@ -21,12 +21,12 @@ from typing import Any
 
 from tokenizers import Tokenizer as Library
 
+from benchmarks.texts import TEXTS
 from crumb import store
 from crumb.engine.cpu import cpu_name
 from crumb.text.tokenizer import Tokenizer
 from crumb.text.truncate import fit
 
-_TEXTS = Path(__file__).parent.parent / "tests" / "data" / "texts.jsonl.gz"
 _QUERY = "how do embeddings of long documents lose what stands at their end, and who counts it?"
 _BATCH = 4096
 
@@ -66,7 +66,7 @@ def check(folder: Path, files: list[Path]) -> None:
 def measure(folder: Path, runs: int, threads: int) -> None:
     """Prints rates and times, with their ratios to the library's."""
     tokenizer, library = Tokenizer(folder), _library(folder)
-    texts = list(_strings(_TEXTS)) * 4
+    texts = list(_strings(TEXTS)) * 4
     expected = [e.ids for e in library.encode_batch_fast(texts, add_special_tokens=False)]
     if tokenizer.encode(texts) != expected:
         raise SystemExit("the ids differ: see --check")

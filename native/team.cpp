@@ -13,7 +13,7 @@ namespace {
 // Rounds follow one another within microseconds, so waiting spins for a moment before it asks the system to sleep.
 constexpr int kSpins = 2000;
 
-// The word: 24 bits of round, 20 of count, 20 of next
+// The word: 23 bits of round, 20 of count, 20 of next
 constexpr int kBits = 20;
 constexpr std::uint64_t kMost = (std::uint64_t{1} << kBits) - 1;
 constexpr std::uint64_t kStop = ~std::uint64_t{0};  // count and next are equal here: nothing to take

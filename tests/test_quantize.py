@@ -100,9 +100,9 @@ def test_what_cannot_be_done(call: Any, message: str) -> None:
         call()
 
 
-def test_no_rows() -> None:
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_rows(encoding: Any) -> None:
     ranges = Ranges(np.zeros(8, np.float32), np.ones(8, np.float32))
-    for encoding in ENCODINGS:
-        codes = quantize(np.empty((0, 8), np.float32), encoding, ranges=ranges)  # type: ignore[arg-type]
-        assert len(codes) == 0
-        assert len(dequantize(codes, encoding, ranges=ranges)) == 0  # type: ignore[arg-type]
+    codes = quantize(np.empty((0, 8), np.float32), encoding, ranges=ranges)
+    assert len(codes) == 0
+    assert len(dequantize(codes, encoding, ranges=ranges)) == 0

@@ -22,6 +22,9 @@ class Peer(NamedTuple):
     options: dict[str, str | bool]
 
 
+# below, a peer computes something else; dynamic int8 comes near, which is why cosines are shown
+LOWEST_COSINE = 0.85
+
 _ST = ("sentence-transformers", "torch")
 _EXPORT = ("torch", "transformers")
 

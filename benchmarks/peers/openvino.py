@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,8 @@ import openvino
 
 from benchmarks.peers.batches import Encode, batched, batches, tokenizer_of
 from benchmarks.peers.export import example, rows_module
+from benchmarks.texts import rows
 
-_CALIBRATION = Path(__file__).parents[2] / "tests" / "data" / "texts.jsonl.gz"
 _CALIBRATION_TEXTS = 300
 
 
@@ -29,8 +27,7 @@ def build(folder: Path, threads: int, context: int, *, precision: str) -> Encode
 def _quantised(model: openvino.Model, folder: Path) -> openvino.Model:
     import nncf
 
-    with gzip.open(_CALIBRATION, "rt", encoding="utf-8") as lines:
-        texts = [json.loads(line)["text"] for line in lines][:_CALIBRATION_TEXTS]
+    texts = [row["text"] for row in rows()][:_CALIBRATION_TEXTS]
     ids = [encoding.ids for encoding in tokenizer_of(folder, 256).encode_batch_fast(texts)]
     data = nncf.Dataset([[matrix, mask] for _, matrix, mask in batches(ids)])
     # with no more than the first batches it would see long texts only

@@ -23,17 +23,7 @@ def read_section(folder: Path, section: str) -> dict[str, Any] | None:
     Raises:
         CheckpointError: the file is not what it should be.
     """
-    path = folder / FILE
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
-    found = data.get(section) if isinstance(data, dict) else data
-    if found is not None and not isinstance(found, dict):
-        raise CheckpointError(f"{path}: {section} should be a JSON object, but is a {type(found).__name__}")
-    return found
+    return _read(folder, section)[1]
 
 
 def write_section(folder: Path, section: str, value: dict[str, Any]) -> Path:
@@ -44,8 +34,7 @@ def write_section(folder: Path, section: str, value: dict[str, Any]) -> Path:
         OSError: the folder cannot be written.
     """
     path = folder / FILE
-    read_section(folder, section)  # refuses a file that would be lost
-    data = json.loads(path.read_bytes()) if path.exists() else {}
+    data, _ = _read(folder, section)  # refuses a file that would be lost
     data[section] = value
     temporary = path.with_name(f"{FILE}.{os.getpid()}")
     try:
@@ -54,3 +43,18 @@ def write_section(folder: Path, section: str, value: dict[str, Any]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _read(folder: Path, section: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """All of the file, empty where there is none, and one section of it."""
+    path = folder / FILE
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}, None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
+    found = data.get(section) if isinstance(data, dict) else data
+    if not isinstance(data, dict) or not isinstance(found, dict | None):
+        raise CheckpointError(f"{path}: {section} should be a JSON object, but is a {type(found).__name__}")
+    return data, found

@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     runs_here = {kernel.precision for kernel in kernels() if kernel.runs}
     options = {"context": args.context, "positions": args.positions, "threads": args.threads}
     exact = load(args.model, precision="float32", **options)
-    models = {p: load(args.model, precision=p, **options) for p in asked if p in runs_here or args.precision == p}
+    wanted = [p for p in asked if p in runs_here or args.precision == p]
+    models = {p: exact if p == "float32" else load(args.model, precision=p, **options) for p in wanted}
     works = _own(args) if args.source else _made_up(exact)
     results = {
         "cpu": cpu_name(),

@@ -122,8 +122,8 @@ def _check(rows: Floats, encoding: str, ranges: Ranges | None, *, finite: bool =
         return
     if ranges is None:
         raise ValueError(
-            f"{encoding} needs the ranges of the dimensions, fixed beforehand: they come with the model "
-            "(Model.ranges), or from crumb.vectors.calibrate over texts like yours"
+            f"{encoding} needs the ranges of the dimensions, fixed beforehand: crumb.vectors.calibrate "
+            "measures them over vectors of texts like yours"
         )
     size = rows.shape[-1]
     for name, values in zip(Ranges._fields, ranges, strict=True):
