@@ -43,8 +43,9 @@ Precision precision_from_name(const std::string& name) {
 class NativeEncoder {
  public:
   NativeEncoder(const std::string& isa, const std::string& precision, Shape shape, Floats2 word, Floats2 position, Floats2 type, Floats1 gamma,
-                Floats1 beta, const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers)
-      : word_(word), position_(position), encoder_(make(isa, precision, shape, word, position, type, gamma, beta, layers)) {}
+                Floats1 beta, const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers, const Packing& packing)
+      : word_(word), position_(position),
+        encoder_(make(isa, precision, shape, word, position, type, gamma, beta, layers, packing)) {}
 
   NativeEncoder(const NativeEncoder&) = delete;
 
@@ -71,7 +72,7 @@ class NativeEncoder {
 
   static Encoder make(const std::string& isa, const std::string& precision, Shape shape, const Floats2& word, const Floats2& position, const Floats2& type,
                       const Floats1& gamma, const Floats1& beta,
-                      const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers) {
+                      const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers, const Packing& packing) {
     if (shape.hidden < 1 || shape.heads < 1 || shape.ffn < 1 || shape.hidden % shape.heads != 0) {
       throw std::invalid_argument("hidden " + std::to_string(shape.hidden) + " cannot be split over " +
                                   std::to_string(shape.heads) + " heads");
@@ -117,8 +118,9 @@ class NativeEncoder {
     }
     const Kernels& kernels = select_kernels(isa.c_str(), precision_from_name(precision),
                                             std::gcd(std::gcd(shape.hidden, shape.ffn), shape.hidden / shape.heads));
+    if (packing.threads < 1) throw std::invalid_argument("threads must be at least 1, got " + std::to_string(packing.threads));
     const nb::gil_scoped_release release;
-    return Encoder(kernels, Weights(shape, tables, views, kernels));
+    return Encoder(kernels, Weights(shape, tables, views, kernels, packing));
   }
 
   Floats2 word_;
@@ -191,7 +193,7 @@ NB_MODULE(_native, m) {
           "__init__",
           [](NativeEncoder* self, const std::string& isa, const std::string& precision, int hidden, int heads, int ffn, const std::string& activation,
              float epsilon, Floats2 word, Floats2 position, Floats2 type, Floats1 gamma, Floats1 beta,
-             const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers) {
+             const std::vector<std::vector<nb::ndarray<nb::ro>>>& layers, int threads, bool mapped) {
             Shape shape;
             shape.hidden = hidden;
             shape.heads = heads;
@@ -204,11 +206,11 @@ NB_MODULE(_native, m) {
             } else {
               throw std::invalid_argument("unknown activation '" + activation + "'; known: gelu, gelu_tanh");
             }
-            new (self) NativeEncoder(isa, precision, shape, word, position, type, gamma, beta, layers);
+            new (self) NativeEncoder(isa, precision, shape, word, position, type, gamma, beta, layers, {threads, mapped});
           },
           nb::kw_only(), nb::arg("isa"), nb::arg("precision"), nb::arg("hidden"), nb::arg("heads"), nb::arg("ffn"), nb::arg("activation"),
           nb::arg("epsilon"), nb::arg("word"), nb::arg("position"), nb::arg("type"), nb::arg("gamma"), nb::arg("beta"),
-          nb::arg("layers"))
+          nb::arg("layers"), nb::arg("threads"), nb::arg("mapped"))
       .def_prop_ro("isa", [](const NativeEncoder& self) { return std::string(self.encoder().kernels().name); })
       .def_prop_ro("precision",
                    [](const NativeEncoder& self) { return std::string(precision_name(self.encoder().kernels().precision)); })

@@ -36,13 +36,14 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
   const int largest = round_up(kBlockRows, kernels_.row_tile);
   rows_.reserve(group.rows, shape.hidden, kernels_.element);
 
-  // Alone, blocks are as large as the cache likes; a team gets at least two a worker, in whole tiles. Of so few rows that whole
-  // tiles would leave a worker idle, each gets its share.
+  // Alone, blocks are as large as the cache likes; a team gets at least two a worker, in whole tiles. Where there are too few
+  // rows for that, the columns are shared and all rows are one block.
   block_ = largest;
-  if (workers > 1) {
-    const bool few = group.rows < 2 * workers * kernels_.row_tile;
-    block_ = few ? ceil_div(group.rows, workers)
-                 : std::min(round_up(ceil_div(group.rows, 2 * workers), kernels_.row_tile), largest);
+  narrow_ = workers > 1 && group.rows < 2 * workers * kernels_.row_tile && group.rows <= largest;
+  if (narrow_) {
+    block_ = group.rows;
+  } else if (workers > 1) {
+    block_ = std::min(round_up(ceil_div(group.rows, 2 * workers), kernels_.row_tile), largest);
   }
   blocks_ = ceil_div(group.rows, block_);
 
@@ -82,21 +83,67 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
   }
 }
 
+void Forward::run(int layers) {
+  if (narrow_) {
+    run_by_columns(layers);
+  } else {
+    run_by_rows(layers);
+  }
+}
+
 // Two phases a layer: what follows attention and the next layer's projections touch a block's own rows only, so they are
 // one task.
-void Forward::run(int layers) {
+void Forward::run_by_rows(int layers) {
   const auto blocks = static_cast<std::size_t>(blocks_);
   parallel_(blocks, [&](std::size_t block, int worker) {
     embed(static_cast<int>(block));
     if (layers > 0) project(weights_.layer(0), static_cast<int>(block), worker);
   });
   for (int i = 0; i < layers; ++i) {
-    parallel_(jobs_.size(), [&](std::size_t job, int worker) { attend(jobs_[job], worker); });
+    attend_all();
     parallel_(blocks, [&](std::size_t block, int worker) {
       finish(weights_.layer(i), static_cast<int>(block), worker);
       if (i + 1 < layers) project(weights_.layer(i + 1), static_cast<int>(block), worker);
     });
   }
+}
+
+// Five phases a layer, but each weight is read by one worker only: the time of a few rows is the time it takes to read the
+// weights. What is small (LayerNorm, a linear layer's operand) the caller does between the phases.
+void Forward::run_by_columns(int layers) {
+  const Shape& shape = weights_.shape();
+  const int rows = group_.rows;
+  std::byte* ffn = benches_[0].ffn.get();
+  const auto add_and_norm = [&](const PackedLinear& w, const void* elements, const LayerNorm& norm) {
+    const Operand a = operand_of_elements(w, elements, rows, 0);
+    by_columns(w, [&](const PackedLinear& part, int column) { kernels_.linear_add(part, a, rows, x(0) + column, shape.hidden); });
+    kernels_.layer_norm(norm, x(0), rows, shape.hidden);
+  };
+  embed(0);
+  for (int i = 0; i < layers; ++i) {
+    const PackedLayer& layer = weights_.layer(i);
+    const Operand projected = operand_of_x(layer.qkv, 0, 0);
+    by_columns(layer.qkv, [&](const PackedLinear& part, int column) {
+      kernels_.linear(part, projected, rows, at(rows_.qkv, 3, 0, column), 3 * shape.hidden);
+    });
+    attend_all();
+    add_and_norm(layer.output, rows_.context.get(), layer.attention_norm);
+    const Operand lifted = operand_of_x(layer.up, 0, 0);
+    by_columns(layer.up, [&](const PackedLinear& part, int column) {
+      kernels_.linear_activation(part, lifted, rows, ffn + static_cast<std::ptrdiff_t>(column) * kernels_.element, shape.ffn,
+                                 shape.activation);
+    });
+    add_and_norm(layer.down, ffn, layer.ffn_norm);
+  }
+}
+
+void Forward::by_columns(const PackedLinear& w, const std::function<void(const PackedLinear&, int)>& part) {
+  const int panels = ceil_div(w.out, kernels_.panel);
+  const int share = ceil_div(panels, static_cast<int>(benches_.size()));
+  parallel_(static_cast<std::size_t>(ceil_div(panels, share)), [&](std::size_t task, int) {
+    const int first = static_cast<int>(task) * share;
+    part(columns_of(w, kernels_, first, share), first * kernels_.panel);
+  });
 }
 
 void Forward::pool_into(const std::vector<Pooling>& poolings, const std::int32_t* first_pooled, float* out) const {
@@ -149,6 +196,10 @@ void Forward::project(const PackedLayer& layer, int block, int worker) {
                   3 * weights_.shape().hidden);
 }
 
+void Forward::attend_all() {
+  parallel_(jobs_.size(), [&](std::size_t job, int worker) { attend(jobs_[job], worker); });
+}
+
 void Forward::attend(const Job& job, int worker) {
   const Shape& shape = weights_.shape();
   const int head_size = shape.hidden / shape.heads;
@@ -174,11 +225,13 @@ void Forward::finish(const PackedLayer& layer, int block, int worker) {
   const int begin = block * block_;
   const int rows = rows_in(block);
   std::byte* ffn = benches_[static_cast<std::size_t>(worker)].ffn.get();
-  kernels_.linear_residual_norm(layer.output, operand_of_elements(layer.output, at(rows_.context, 1, begin), rows, worker),
-                                rows, x(begin), layer.attention_norm);
+  const auto add_and_norm = [&](const PackedLinear& w, const void* elements, const LayerNorm& norm) {
+    kernels_.linear_add(w, operand_of_elements(w, elements, rows, worker), rows, x(begin), shape.hidden);
+    kernels_.layer_norm(norm, x(begin), rows, shape.hidden);
+  };
+  add_and_norm(layer.output, at(rows_.context, 1, begin), layer.attention_norm);
   kernels_.linear_activation(layer.up, operand_of_x(layer.up, block, worker), rows, ffn, shape.ffn, shape.activation);
-  kernels_.linear_residual_norm(layer.down, operand_of_elements(layer.down, ffn, rows, worker), rows, x(begin),
-                                layer.ffn_norm);
+  add_and_norm(layer.down, ffn, layer.ffn_norm);
 }
 
 }  // namespace crumb

@@ -86,8 +86,14 @@ class Forward {
   Operand operand_of_x(const PackedLinear& w, int block, int worker) const;
   Operand operand_of_elements(const PackedLinear& w, const void* elements, int rows, int worker) const;
 
+  void run_by_rows(int layers);
+  void run_by_columns(int layers);
+  // part(columns of w, the first of them) for the share of each worker
+  void by_columns(const PackedLinear& w, const std::function<void(const PackedLinear&, int)>& part);
+
   void embed(int block);
   void project(const PackedLayer& layer, int block, int worker);
+  void attend_all();
   void attend(const Job& job, int worker);
   void finish(const PackedLayer& layer, int block, int worker);
 
@@ -98,7 +104,8 @@ class Forward {
   Rows& rows_;
   std::vector<Bench>& benches_;
   const Parallel& parallel_;
-  int block_ = 0;   // rows of a block
+  bool narrow_ = false;  // so few rows that the workers share columns
+  int block_ = 0;        // rows of a block
   int blocks_ = 0;
   std::vector<Job> jobs_;
 };

@@ -1,12 +1,19 @@
 #include "weights.h"
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 
 #include "outliers.h"
+#include "team.h"
 
 namespace crumb {
 
@@ -21,10 +28,32 @@ void require_finite(const float* values, std::size_t count) {
   if (!std::isfinite(sum)) throw std::invalid_argument("a weight is NaN or infinite: the checkpoint is damaged");
 }
 
+// Pages that lie whole within the values, of a mapped file: the next reader finds them in the file.
+void give_back(const float* values, std::size_t count) {
+#if defined(__unix__) || defined(__APPLE__)
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(values) + page - 1) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(values + count) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+#endif
+}
+
 }  // namespace
 
+PackedLinear columns_of(const PackedLinear& w, const Kernels& kernels, int first, int panels) {
+  const int column = first * kernels.panel;
+  PackedLinear part = w;
+  part.weights = static_cast<const std::byte*>(w.weights) +
+                 static_cast<std::ptrdiff_t>(column) * w.slots * kernels.weight;
+  part.bias = w.bias + column;
+  if (w.step != nullptr) part.step = w.step + column;
+  if (w.sums != nullptr) part.sums = w.sums + column;
+  part.out = std::min(panels * kernels.panel, w.out - column);
+  return part;
+}
+
 Weights::Weights(const Shape& shape, const EmbeddingTables& embeddings, const std::vector<LayerView>& layers,
-                 const Kernels& kernels)
+                 const Kernels& kernels, const Packing& packing)
     : shape_(shape), embeddings_(embeddings) {
   const int hidden = shape.hidden;
   const int multiple = kernels.size_multiple;
@@ -38,17 +67,30 @@ Weights::Weights(const Shape& shape, const EmbeddingTables& embeddings, const st
   const bool bytes = kernels.precision == Precision::int8;
   const Split none;
   const Split rows = bytes ? keep(Split::What::rows, outlying_activations(embeddings_.norm, layers, hidden), hidden) : none;
-  for (const LayerView& from : layers) {
-    const Split weights =
-        bytes ? keep(Split::What::weights, outlying_weights(from.down.weight, hidden, shape.ffn), shape.ffn) : none;
+  Team team(packing.threads);
+  std::vector<std::vector<int>> outlying(layers.size());
+  if (bytes) {
+    team.run(layers.size(), [&](std::size_t i, int) { outlying[i] = outlying_weights(layers[i].down.weight, hidden, shape.ffn); });
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const LayerView& from = layers[i];
+    std::vector<Job> jobs;
     PackedLayer to;
-    to.qkv = pack({from.query, from.key, from.value}, hidden, hidden, rows, kernels);
-    to.output = pack({from.output}, hidden, hidden, none, kernels);
-    to.up = pack({from.up}, shape.ffn, hidden, rows, kernels);
-    to.down = pack({from.down}, hidden, shape.ffn, weights, kernels);
+    to.qkv = place({from.query, from.key, from.value}, hidden, hidden, rows, kernels, jobs);
+    to.output = place({from.output}, hidden, hidden, none, kernels, jobs);
+    to.up = place({from.up}, shape.ffn, hidden, rows, kernels, jobs);
+    to.down = place({from.down}, hidden, shape.ffn, keep(Split::What::weights, std::move(outlying[i]), shape.ffn), kernels, jobs);
     to.attention_norm = {keep(from.attention_gamma, hidden), keep(from.attention_beta, hidden), shape.epsilon};
     to.ffn_norm = {keep(from.ffn_gamma, hidden), keep(from.ffn_beta, hidden), shape.epsilon};
     layers_.push_back(to);
+    for (const Job& job : jobs) {
+      team.run(static_cast<std::size_t>(job.panels), [&](std::size_t panel, int) { job.pack(static_cast<int>(panel)); });
+    }
+    if (!packing.mapped) continue;
+    const auto square = static_cast<std::size_t>(hidden) * static_cast<std::size_t>(hidden);
+    const auto wide = static_cast<std::size_t>(hidden) * static_cast<std::size_t>(shape.ffn);
+    for (const DenseView& view : {from.query, from.key, from.value, from.output}) give_back(view.weight, square);
+    for (const DenseView& view : {from.up, from.down}) give_back(view.weight, wide);
   }
 }
 
@@ -75,8 +117,8 @@ Split Weights::keep(Split::What what, std::vector<int> columns, int in) {
   return {what, kept, static_cast<int>(columns.size()), thirds};
 }
 
-PackedLinear Weights::pack(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split,
-                           const Kernels& kernels) {
+PackedLinear Weights::place(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split,
+                            const Kernels& kernels, std::vector<Job>& jobs) {
   PackedLinear linear;
   linear.in = in;
   linear.slots = round_up(in + 2 * split.count, kernels.slot_multiple);
@@ -90,27 +132,27 @@ PackedLinear Weights::pack(const std::vector<DenseView>& stacked, int out_each, 
   auto* bias = reinterpret_cast<float*>(keep_bytes(static_cast<std::size_t>(padded) * (bytes ? 3 : 1) * sizeof(float)));
   float* step = bytes ? bias + padded : nullptr;
   float* sums = bytes ? step + padded : nullptr;
-
-  std::vector<const float*> rows(static_cast<std::size_t>(kernels.panel));
-  for (int first = 0; first < padded; first += kernels.panel) {
-    const int count = std::min(kernels.panel, linear.out - first);
-    for (int c = 0; c < kernels.panel; ++c) {
-      bias[first + c] = 0.0F;
-      if (c >= count) continue;
-      const DenseView& from = stacked[static_cast<std::size_t>((first + c) / out_each)];
-      const int output = (first + c) % out_each;
-      rows[static_cast<std::size_t>(c)] = from.weight + static_cast<std::ptrdiff_t>(output) * in;
-      bias[first + c] = from.bias[output];
-      require_finite(rows[static_cast<std::size_t>(c)], static_cast<std::size_t>(in));
-    }
-    kernels.pack(linear, rows.data(), count, weights, bytes ? step + first : nullptr, bytes ? sums + first : nullptr);
-    weights += panel_bytes;
-  }
-  require_finite(bias, static_cast<std::size_t>(padded));
-  linear.weights = weights - panel_bytes * static_cast<std::size_t>(padded / kernels.panel);
+  linear.weights = weights;
   linear.bias = bias;
   linear.step = step;
   linear.sums = sums;
+  jobs.push_back({padded / kernels.panel, [=, &kernels](int panel) {
+                    const int first = panel * kernels.panel;
+                    const int count = std::min(kernels.panel, linear.out - first);
+                    std::vector<const float*> rows(static_cast<std::size_t>(kernels.panel));
+                    for (int c = 0; c < kernels.panel; ++c) {
+                      bias[first + c] = 0.0F;
+                      if (c >= count) continue;
+                      const DenseView& from = stacked[static_cast<std::size_t>((first + c) / out_each)];
+                      const int output = (first + c) % out_each;
+                      rows[static_cast<std::size_t>(c)] = from.weight + static_cast<std::ptrdiff_t>(output) * in;
+                      bias[first + c] = from.bias[output];
+                      require_finite(rows[static_cast<std::size_t>(c)], static_cast<std::size_t>(in));
+                    }
+                    require_finite(bias + first, static_cast<std::size_t>(kernels.panel));
+                    kernels.pack(linear, rows.data(), count, weights + static_cast<std::size_t>(panel) * panel_bytes,
+                                 bytes ? step + first : nullptr, bytes ? sums + first : nullptr);
+                  }});
   return linear;
 }
 

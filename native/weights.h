@@ -4,6 +4,7 @@
 // caller keeps them alive.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "buffer.h"
@@ -41,11 +42,21 @@ struct PackedLayer {
   LayerNorm attention_norm, ffn_norm;
 };
 
+// The output columns from panel `first` on, `panels` panels of them or as many as there are, as a layer of their own.
+PackedLinear columns_of(const PackedLinear& w, const Kernels& kernels, int first, int panels);
+
+// How weights are packed: by how many threads, and whether the matrices lie in a file that is mapped read-only. Then the pages of
+// a layer are given back as soon as it is packed (they can be read again from the file), so that memory never holds both.
+struct Packing {
+  int threads = 1;
+  bool mapped = false;
+};
+
 class Weights {
  public:
   // Throws std::invalid_argument if a weight is not finite, or if the kernels cannot run the shape.
-  Weights(const Shape& shape, const EmbeddingTables& embeddings, const std::vector<LayerView>& layers,
-          const Kernels& kernels);
+  Weights(const Shape& shape, const EmbeddingTables& embeddings, const std::vector<LayerView>& layers, const Kernels& kernels,
+          const Packing& packing = {});
   Weights(Weights&&) = default;
   Weights(const Weights&) = delete;
 
@@ -55,8 +66,17 @@ class Weights {
   std::size_t bytes() const { return bytes_; }
 
  private:
-  // Packs matrices stacked one on the other: their outputs become neighbours, so one pass over the rows makes them all.
-  PackedLinear pack(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split, const Kernels& kernels);
+  // What makes panel `index` of a layer.
+  using Task = std::function<void(int index)>;
+  struct Job {
+    int panels;
+    Task pack;
+  };
+
+  // Room for matrices stacked one on the other, and the job that packs them: their outputs become neighbours, so one pass over
+  // the rows makes them all.
+  PackedLinear place(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split, const Kernels& kernels,
+                     std::vector<Job>& jobs);
   Split keep(Split::What what, std::vector<int> columns, int in);
   const float* keep(const float* values, int count);
   std::byte* keep_bytes(std::size_t bytes);

@@ -103,8 +103,10 @@ struct Kernels {
   void (*linear)(const PackedLinear& w, Operand a, int rows, void* c, std::ptrdiff_t ldc);
   // c = activation(a W^T + b), as elements
   void (*linear_activation)(const PackedLinear& w, Operand a, int rows, void* c, std::ptrdiff_t ldc, Activation activation);
-  // x = LayerNorm(x + a W^T + b), rows of x contiguous
-  void (*linear_residual_norm)(const PackedLinear& w, Operand a, int rows, float* x, const LayerNorm& norm);
+  // x += a W^T + b, `ldx` floats from one row of x to the next
+  void (*linear_add)(const PackedLinear& w, Operand a, int rows, float* x, std::ptrdiff_t ldx);
+  // x = LayerNorm(x), rows of x contiguous
+  void (*layer_norm)(const LayerNorm& norm, float* x, int rows, int columns);
   // Softmax attention in O(length) memory; a row's bits depend on its own text only.
   void (*attention)(const AttentionJob& job);
   std::size_t (*attention_scratch)(int length, int head_size);

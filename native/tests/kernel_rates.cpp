@@ -99,13 +99,15 @@ void measure(const Kernels& kernels) {
   show(work(kHidden, 3 * kHidden), [&] { kernels.linear(layer.qkv, input, kRows, out.get(), 3 * kHidden); });
   show(work(kHidden, 3 * kHidden), [&] { kernels.linear(layer.qkv, from_x(layer.qkv), kRows, out.get(), 3 * kHidden); });
   show(work(kHidden, kHidden), [&] {
-    kernels.linear_residual_norm(layer.output, from_elements(layer.output), kRows, x.data(), layer.attention_norm);
+    kernels.linear_add(layer.output, from_elements(layer.output), kRows, x.data(), kHidden);
+    kernels.layer_norm(layer.attention_norm, x.data(), kRows, kHidden);
   });
   show(work(kHidden, kFfn), [&] {
     kernels.linear_activation(layer.up, from_x(layer.up), kRows, wide.get(), kFfn, Activation::gelu);
   });
   show(work(kFfn, kHidden), [&] {
-    kernels.linear_residual_norm(layer.down, from_elements(layer.down), kRows, x.data(), layer.ffn_norm);
+    kernels.linear_add(layer.down, from_elements(layer.down), kRows, x.data(), kHidden);
+    kernels.layer_norm(layer.ffn_norm, x.data(), kRows, kHidden);
   });
   for (const int length : {128, 4096}) {
     const auto rows = static_cast<std::size_t>(length);

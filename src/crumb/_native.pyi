@@ -24,6 +24,8 @@ class Encoder:
         gamma: _Floats,
         beta: _Floats,
         layers: list[list[_Floats]],  # matrices [out, in] and vectors, in the order of crumb.engine.encoder
+        threads: int,  # to pack them
+        mapped: bool,  # they lie in a file that is mapped read-only: its pages may be given back
     ) -> None: ...
     @property
     def isa(self) -> str: ...

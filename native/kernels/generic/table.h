@@ -133,10 +133,13 @@ struct Table {
     }
   }
 
-  static void linear_residual_norm(const PackedLinear& w, Operand a, int rows, float* x, const LayerNorm& norm) {
-    product(w, a, rows, StoreAdd<V>{x, w.out});
+  static void linear_add(const PackedLinear& w, Operand a, int rows, float* x, std::ptrdiff_t ldx) {
+    product(w, a, rows, StoreAdd<V>{x, ldx});
+  }
+
+  static void layer_norm(const LayerNorm& norm, float* x, int rows, int columns) {
     for (int r = 0; r < rows; ++r) {
-      layer_norm_row<V>(x + static_cast<std::ptrdiff_t>(r) * w.out, w.out, norm.gamma, norm.beta, norm.epsilon);
+      layer_norm_row<V>(x + static_cast<std::ptrdiff_t>(r) * columns, columns, norm.gamma, norm.beta, norm.epsilon);
     }
   }
 
@@ -165,7 +168,8 @@ struct Table {
             embed,
             elements<identity<V>>,
             linear_activation,
-            linear_residual_norm,
+            linear_add,
+            layer_norm,
             Attention<A, S>::run,
             Attention<A, S>::scratch,
             P::peak};

@@ -7,6 +7,7 @@ checks every header; the bytes are then mapped, because its numpy face copies th
 from __future__ import annotations
 
 import json
+import mmap
 import struct
 from pathlib import Path
 
@@ -78,6 +79,14 @@ def read_tensors(folder: Path, files: tuple[str, ...]) -> dict[str, npt.NDArray[
                 continue
             tensors[name] = _as_float32(raw, _dtype(kind, path, name)).reshape(shape)
     return tensors
+
+
+def is_mapped(array: npt.NDArray[np.generic]) -> bool:
+    """Whether the array's memory is a file's that is mapped, and not a copy of it."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, mmap.mmap)
 
 
 def _header(path: Path) -> dict[str, tuple[str, int, int, tuple[int, ...]]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crumb.checkpoint.contract import Contract
 from crumb.checkpoint.positions import extend_positions
-from crumb.checkpoint.tensors import read_tensors
+from crumb.checkpoint.tensors import is_mapped, read_tensors
 from crumb.engine.weights import EncoderWeights, LayerWeights
 from crumb.errors import CheckpointError
 
@@ -78,6 +78,7 @@ def read_weights(contract: Contract) -> EncoderWeights:
         heads=contract.heads,
         activation=contract.activation,
         epsilon=contract.layer_norm_epsilon,
+        mapped=all(is_mapped(array) for layer in layers for array in layer.arrays()),
     )
 
 

@@ -64,6 +64,8 @@ class Engine:
             gamma=weights.embedding_norm,
             beta=weights.embedding_norm_bias,
             layers=[layer.arrays() for layer in weights.layers],
+            threads=self.threads,
+            mapped=weights.mapped,
         )
 
     @property

@@ -43,7 +43,8 @@ class LayerWeights:
 class EncoderWeights:
     """A BERT encoder: embedding tables [vocabulary, hidden], [positions, hidden], [types, hidden], and its layers.
 
-    `heads` divides hidden; `activation` is "gelu" (exact) or "gelu_tanh"; `epsilon` is LayerNorm's.
+    `heads` divides hidden; `activation` is "gelu" (exact) or "gelu_tanh"; `epsilon` is LayerNorm's. `mapped`: the layers'
+    arrays lie in a file that is mapped read-only, so that their pages may be given back once they are packed.
     """
 
     word: Floats
@@ -55,3 +56,4 @@ class EncoderWeights:
     heads: int
     activation: str
     epsilon: float
+    mapped: bool = False
