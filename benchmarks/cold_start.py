@@ -1,8 +1,9 @@
 """A new process to its first vector, beside others: `python -m benchmarks.cold_start [--peers onnxruntime-int8]`.
 
 Enters: nothing but the default model. Leaves: wall seconds and peak memory of whole processes, alternating, after one
-warm-up each, as minimum, median and maximum; and how many times crumb's median that is. ONNX Runtime loads a file that
-is made beforehand, with the tokenizers library and pooling in numpy: the least that its users write.
+warm-up each, as minimum, median and maximum; and how many times crumb's median that is; and what importing numpy takes
+of it. ONNX Runtime loads a file that is made beforehand, with the tokenizers library and pooling in numpy: the least
+that its users write.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def codes(peers: list[str], file: Path) -> dict[str, str]:
     """What each process runs; `file` is an int8 ONNX file."""
     folder = str(store.resolve(None, fetch=True))
     found = {f"crumb-{precision}": _CRUMB.format(precision=precision) for precision in ("auto", "int8")}
+    found["numpy alone"] = "import numpy"  # what nobody here can do without
     if "sentence-transformers" in peers:
         found["sentence-transformers"] = _SENTENCE_TRANSFORMERS.format(folder=folder)
     if "onnxruntime-int8" in peers:

@@ -1,7 +1,7 @@
 """A large corpus of real vectors: distinct sentences of the texts in JSON lines, embedded into one .npy.
 
-`python -m benchmarks.corpus OUT.npy --rows 1000000 pairs.jsonl.gz …`; goes on where it was stopped. Random vectors flatter every
-approximate search, and so do copies of few texts; sentences of many sources are neither.
+`python -m benchmarks.corpus OUT.npy --rows 1000000 pairs.jsonl.gz …`; goes on where it was stopped. Random vectors
+flatter every approximate search, and so do copies of few texts; sentences of many sources are neither.
 """
 
 from __future__ import annotations

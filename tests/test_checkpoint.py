@@ -84,6 +84,7 @@ def test_every_form_of_weights(tmp_path: Path, dtype: torch.dtype, sharded: bool
         assert len(list(folder.glob("model-*.safetensors"))) > 1
     model = crumb.load(folder, precision="float32")
     assert model.contract.dtype == str(dtype).removeprefix("torch.")
+    assert read_weights(model.contract).mapped == (dtype == torch.float32)  # what was widened lies in memory alone
     wide = source.to(torch.float32)
     encoder = wide.bert if prefixed else wide
     for text in TEXTS:

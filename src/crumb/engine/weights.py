@@ -43,8 +43,8 @@ class LayerWeights:
 class EncoderWeights:
     """A BERT encoder: embedding tables [vocabulary, hidden], [positions, hidden], [types, hidden], and its layers.
 
-    `heads` divides hidden; `activation` is "gelu" (exact) or "gelu_tanh"; `epsilon` is LayerNorm's. `mapped`: the layers'
-    arrays lie in a file that is mapped read-only, so that their pages may be given back once they are packed.
+    `heads` divides hidden; `activation` is "gelu" (exact) or "gelu_tanh"; `epsilon` is LayerNorm's. `mapped`: the
+    layers' arrays lie in a file that is mapped read-only, so that their pages may be given back once they are packed.
     """
 
     word: Floats
