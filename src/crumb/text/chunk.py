@@ -14,8 +14,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from crumb.text.code import code_blocks, python_blocks
+from crumb.text.docx import docx_document
 from crumb.text.html import html_document
 from crumb.text.markdown import markdown_blocks
+from crumb.text.pdf import pdf_document
 from crumb.text.structure import Block, Document, Kind, is_blank, leaves, paragraphs, split_lines
 
 # Part of every cache key: raise it whenever the same document would give other passages.
@@ -38,8 +40,8 @@ class Passage:
 
     Attributes:
         text: as in the document (for HTML its visible text), without blank lines around it.
-        start_line, end_line: lines of the source, from 1, both included. Where a line had to be split, one passage ends
-            and the next starts on it.
+        start_line, end_line: lines of the source, from 1, both included; of a PDF its pages, of a DOCX its paragraphs.
+            Where a line had to be split, one passage ends and the next starts on it.
         heading: what stands above it, outermost first, as "A > B"; "" for nothing.
     """
 
@@ -87,6 +89,10 @@ def chunk(text: str, kind: Kind, *, budget: int, count: Count, offsets: Offsets)
 def _parse(text: str, kind: Kind) -> Document:
     if kind == "html":
         return html_document(text)
+    if kind == "pdf":
+        return pdf_document(text)
+    if kind == "docx":
+        return docx_document(text)
     lines = split_lines(text)
     if kind == "markdown":
         blocks = markdown_blocks(lines)

@@ -11,7 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Literal, NamedTuple
 
-Kind = Literal["markdown", "html", "python", "code", "text"]
+Kind = Literal["markdown", "html", "python", "code", "text", "pdf", "docx"]
+
+# Kinds whose files hold no text as such; it is taken out of them first, and then looks as `crumb.text.pdf` and
+# `crumb.text.docx` say.
+DOCUMENTS: frozenset[Kind] = frozenset(("pdf", "docx"))
 
 TITLE_CHARACTERS = 80  # a longer title is shortened where it stands above other text; the line itself stays whole
 
@@ -25,6 +29,8 @@ _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys(("html", "htm", "xhtml"), "html"),
     **dict.fromkeys(("py", "pyi", "pyw"), "python"),
     **dict.fromkeys(_CODE.split(), "code"),
+    "pdf": "pdf",
+    "docx": "docx",
 }
 
 
@@ -50,7 +56,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Lines as they are read, the number (from 1) of the source line each one comes from, and all blocks in order."""
+    """Lines as they are read, the number (from 1) of the source line each one comes from, and all blocks in order.
+
+    Where a source has no lines, the number is that of the page (PDF) or the paragraph (DOCX).
+    """
 
     lines: list[str]
     numbers: list[int]
