@@ -77,7 +77,6 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     from crumb.search.cache import Cache
     from crumb.search.files import search_files
-    from crumb.search.walk import MAX_FILE_SIZE
     from crumb.store import cache_dir
 
     model = load_model(args)
@@ -91,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             cache=cache,
             ignore=not args.no_ignore,
             globs=args.globs,
-            max_file_size=args.max_file_size or MAX_FILE_SIZE,
+            max_file_size=args.max_file_size,
         )
     report = result.report
     if not report.passages:

@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from crumb.model import Model
 from crumb.search.cache import Cache
+from crumb.search.contents import Content, extract, read
 from crumb.search.exact import semantic_search
-from crumb.search.walk import MAX_FILE_SIZE, WalkReport, read, walk
+from crumb.search.walk import WalkReport, walk
 from crumb.text.chunk import CHUNKING_VERSION, Passage, chunk
-from crumb.text.structure import kind_of
 from crumb.vectors.normalize import Floats
 
 QUERY_PROMPTS = ("query",)
@@ -41,7 +41,9 @@ _BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that was found. `score` is its cosine with the question; lines count from 1, both included."""
+    """A passage that was found. `score` is its cosine with the question; lines count from 1, both included (of a PDF
+    they are pages, of a DOCX paragraphs).
+    """
 
     score: float
     path: Path
@@ -95,7 +97,7 @@ def search_files(
     cache: Cache | None = None,
     ignore: bool = True,
     globs: Sequence[str] = (),
-    max_file_size: int = MAX_FILE_SIZE,
+    max_file_size: int | None = None,
     progress: bool | None = None,
 ) -> SearchResult:
     """The passages of files that are closest to a question.
@@ -159,16 +161,16 @@ def _hit(score: float, path: Path, passage: Passage) -> Hit:
     return Hit(score, path, passage.start_line, passage.end_line, passage.heading, passage.text)
 
 
-def _windows(files: Sequence[Path], report: WalkReport) -> Iterator[tuple[list[tuple[Path, bytes, str]], int]]:
-    """Files with their bytes and texts, a window at a time, and how many files it took to fill that."""
-    window: list[tuple[Path, bytes, str]] = []
+def _windows(files: Sequence[Path], report: WalkReport) -> Iterator[tuple[list[tuple[Path, Content]], int]]:
+    """Files with their content, a window at a time, and how many files it took to fill that."""
+    window: list[tuple[Path, Content]] = []
     size = passed = 0
     for path in files:
         content = read(path, report)
         passed += 1
         if content is not None:
-            window.append((path, *content))
-            size += len(content[0])
+            window.append((path, content))
+            size += len(content.data)
         if passed == _WINDOW_FILES or size >= _WINDOW_BYTES:
             yield window, passed
             window, size, passed = [], 0, 0
@@ -193,23 +195,32 @@ class _Searcher:
             )
         self._budget = min(model.context, MOST_PASSAGE_TOKENS) - taken if budget is None else budget
 
-    def passages(self, window: Sequence[tuple[Path, bytes, str]]) -> list[tuple[Path, Passage]]:
-        keys = [self._document_key(path, data) for path, data, _ in window]
+    def passages(self, window: Sequence[tuple[Path, Content]]) -> list[tuple[Path, Passage]]:
+        keys = [self._document_key(content) for _, content in window]
         known = self._cache.documents(keys) if self._cache else {}
         new: dict[bytes, list[Passage]] = {}
-        for key, (path, _, text) in zip(keys, window, strict=True):
-            if key not in known and key not in new:
-                new[key] = chunk(
-                    text,
-                    kind_of(path),
-                    budget=self._budget,
-                    count=self._count,
-                    offsets=self._model.tokenizer.offsets,
-                )
+        incomplete = set()
+        for key, (path, content) in zip(keys, window, strict=True):
+            if key in known or key in new:
+                if content.text is None:
+                    self._report.walk.take(content.kind)
+                continue
+            extracted = extract(path, content, self._report.walk)
+            if extracted is None:
+                continue
+            if extracted.problems:  # are not kept, and so not named again, by the cache
+                incomplete.add(key)
+            new[key] = chunk(
+                extracted.text,
+                content.kind,
+                budget=self._budget,
+                count=self._count,
+                offsets=self._model.tokenizer.offsets,
+            )
         if new and self._cache:
-            self._cache.add_documents(new)
+            self._cache.add_documents({key: passages for key, passages in new.items() if key not in incomplete})
         known |= new
-        return [(path, passage) for key, (path, _, _) in zip(keys, window, strict=True) for passage in known[key]]
+        return [(path, passage) for key, (path, _) in zip(keys, window, strict=True) for passage in known.get(key, ())]
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """float32 [len(texts), dimensions]."""
@@ -236,10 +247,10 @@ class _Searcher:
             return self._model.tokenizer.count(texts)
         return [n - self._prompt_tokens for n in self._model.tokenizer.count([self._prompt + text for text in texts])]
 
-    def _document_key(self, path: Path, data: bytes) -> bytes:
-        content = hashlib.sha256(data).hexdigest()
+    def _document_key(self, content: Content) -> bytes:
+        digest = hashlib.sha256(content.data).hexdigest()
         return _key(
-            "document", content, kind_of(path), CHUNKING_VERSION, self._budget, self._prompt, self._model.fingerprint
+            "document", digest, content.kind, CHUNKING_VERSION, self._budget, self._prompt, self._model.fingerprint
         )
 
     def _vector_key(self, text: str) -> bytes:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +97,8 @@ def _unpacked(data: bytes) -> io.BytesIO:
 
     Reading piece by piece up to a limit is what holds against a zip that lies about its sizes.
     """
+    import zipfile  # here, like python-docx: a search without DOCX need not wait for it
+
     parts: dict[str, bytes] = {}
     room = MAX_XML
     with zipfile.ZipFile(io.BytesIO(data)) as package:

@@ -11,7 +11,6 @@ one page may ask for; here the pages and characters of all are bounded, and no d
 from __future__ import annotations
 
 import io
-import logging
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,6 +44,8 @@ def pdf_text(data: bytes) -> Extracted:
         DocumentError: damaged, encrypted with a password, without any text (scanned pages), or too large.
         MissingExtraError: pypdf is not installed.
     """
+    import logging  # here, like pypdf: a search without PDF need not wait for it
+
     try:
         import pypdf
         from pypdf.errors import DependencyError
