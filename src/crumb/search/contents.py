@@ -54,6 +54,11 @@ def read(path: Path, report: WalkReport) -> Content | None:
     except OSError as error:
         report.fail(path, error)
         return None
+    return content_of(path, data, report)
+
+
+def content_of(path: Path, data: bytes, report: WalkReport) -> Content | None:
+    """What `read` gives for a file of this name with these bytes."""
     kind = kind_of(path)
     if kind in DOCUMENTS:
         return Content(data, kind, None)

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crumb.errors import CrumbError
-from crumb.search.gitignore import Rule, Scope, parse, verdict
+from crumb.search.gitignore import Scope, parse, verdict
 from crumb.text.structure import DOCUMENTS, kind_of
 
 MAX_FILE_SIZE = 5_000_000  # bytes
 MAX_DOCUMENT_SIZE = 50_000_000
 
-_GENERATED = {"__pycache__", "node_modules"}
+GENERATED = {"__pycache__", "node_modules"}
 _CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55"
 
 
@@ -35,13 +35,22 @@ class PathError(CrumbError, FileNotFoundError):
 class WalkReport:
     """What a walk met. `files` were read, by `encodings` ("pdf" and "docx" among them); `skipped` counts the others by
     reason (a folder that is not entered counts once); `unreadable` says which could not be read (files, folders, pages
-    of a PDF), and why.
+    of a PDF), and why; `closed` are the folders among them.
     """
 
     files: int = 0
     encodings: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
+    closed: list[Path] = field(default_factory=list)
+
+    def add(self, other: WalkReport) -> None:
+        """Counts what another report has."""
+        self.files += other.files
+        self.encodings += other.encodings
+        self.skipped += other.skipped
+        self.unreadable += other.unreadable
+        self.closed += other.closed
 
     def fail(self, path: Path, error: OSError | str) -> None:
         """Counts a path that could not be read."""
@@ -74,15 +83,27 @@ def walk(
     Raises:
         PathError: one of `paths` is no file or folder.
     """
-    walker = _Walker(report, parse("\n".join(globs).encode()), ignore, max_file_size)
+    walker = _Walker(report, Globs(globs), ignore, max_file_size)
     return [path for named in paths for path in walker.named(named)]
 
 
+class Globs:
+    """Patterns as in a .gitignore, here for what to keep: the last that matches decides, "!pattern" leaves out."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._rules = parse("\n".join(patterns).encode())
+        self._by_default = all(rule.negated for rule in self._rules)
+
+    def match(self, path: Path, top: Path) -> bool:
+        """Whether a file below the folder `top` is to be kept."""
+        says = verdict(self._rules, os.fsencode(path.relative_to(top)), os.fsencode(path.name), is_folder=False)
+        return self._by_default if says is None else says
+
+
 class _Walker:
-    def __init__(self, report: WalkReport, globs: list[Rule], ignore: bool, max_file_size: int | None) -> None:
+    def __init__(self, report: WalkReport, globs: Globs, ignore: bool, max_file_size: int | None) -> None:
         self._report = report
         self._globs = globs
-        self._by_default = all(rule.negated for rule in globs)
         self._ignore = ignore
         self._max_file_size = max_file_size
         self._seen: set[tuple[int, int]] = set()
@@ -101,6 +122,7 @@ class _Walker:
             entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             self._report.fail(folder, error)
+            self._report.closed.append(folder)
             return
         for entry in entries:
             path = folder / entry.name
@@ -129,8 +151,7 @@ class _Walker:
         return None if entry.is_file(follow_symlinks=False) else "special files"
 
     def _unwanted(self, path: Path, top: Path) -> str | None:
-        says = verdict(self._globs, os.fsencode(path.relative_to(top)), os.fsencode(path.name), is_folder=False)
-        return None if (self._by_default if says is None else says) else "not matched by --glob"
+        return None if self._globs.match(path, top) else "not matched by --glob"
 
     def _file(self, path: Path, stat: os.stat_result) -> Iterator[Path]:
         identity = (stat.st_dev, stat.st_ino)
@@ -147,7 +168,7 @@ class _Walker:
 
 
 def _is_generated(folder: os.DirEntry[str]) -> bool:
-    if folder.name in _GENERATED or Path(folder, "pyvenv.cfg").is_file():
+    if folder.name in GENERATED or Path(folder, "pyvenv.cfg").is_file():
         return True
     tag = Path(folder, "CACHEDIR.TAG")
     return tag.is_file() and tag.read_bytes().startswith(_CACHE_TAG)

@@ -17,6 +17,8 @@ Kind = Literal["markdown", "html", "python", "code", "text", "pdf", "docx"]
 # `crumb.text.docx` say.
 DOCUMENTS: frozenset[Kind] = frozenset(("pdf", "docx"))
 
+Unit = Literal["line", "page", "paragraph"]
+
 TITLE_CHARACTERS = 80  # a longer title is shortened where it stands above other text; the line itself stays whole
 
 _CODE = """
@@ -37,6 +39,11 @@ _SUFFIXES: dict[str, Kind] = {
 def kind_of(path: PurePath) -> Kind:
     """The kind that a file's suffix tells; "text" for what is not known."""
     return _SUFFIXES.get(path.suffix[1:].lower(), "text")
+
+
+def unit_of(kind: str) -> Unit:
+    """What the numbers of a passage's lines count in a text of this kind."""
+    return "page" if kind == "pdf" else "paragraph" if kind == "docx" else "line"
 
 
 @dataclass(frozen=True, slots=True)
