@@ -27,7 +27,7 @@ class PassageReader:
     Attributes:
         prompt, query_prompt: what goes before a passage, and before a question.
         budget: most tokens of a passage, prompt and special tokens not counted.
-        overlap: tokens that a passage repeats of the one before it, where a paragraph had to be split.
+        overlap: most tokens that a passage repeats of the one before it.
 
     Raises:
         ValueError: `budget` is more than the context holds; or see `crumb.text.chunk.chunk`.
@@ -49,11 +49,20 @@ class PassageReader:
                 f"passages of {budget} tokens do not fit the context of {model.context}, of which {taken} go to prompt "
                 f"and special tokens; ask for at most {most}, or load the model with a larger context"
             )
+        if isinstance(overlap, bool) or overlap < 0:
+            raise ValueError(f"overlap must be a whole number of at least 0, got {overlap!r}")
         self.budget = min(model.context, MOST_PASSAGE_TOKENS) - taken if budget is None else budget
 
     def passages(self, text: str, kind: Kind) -> list[Passage]:
         """The passages of a document; see `crumb.text.chunk.chunk`."""
-        return chunk(text, kind, budget=self.budget, count=self._count, offsets=self._model.tokenizer.offsets)
+        return chunk(
+            text,
+            kind,
+            budget=self.budget,
+            count=self._count,
+            offsets=self._model.tokenizer.offsets,
+            overlap=self.overlap,
+        )
 
     def vectors(
         self, texts: Sequence[str], truncation: Truncation = "error", threads: int | None = None

@@ -73,6 +73,8 @@ class Manifest:
         if not chunks and (chunk_tokens is not None or overlap is not None):
             raise CollectionError('chunk_tokens and overlap need strategy="chunks"; with "one-vector" nothing is cut')
         reader = PassageReader(model, budget=chunk_tokens, overlap=overlap or 0)
+        if chunks:
+            reader.passages("", "text")  # refuses what cannot be, now and not with the first document
         contract = model.contract
         try:
             by_name = resolve(contract.name, fetch=False).resolve() == contract.folder.resolve()
@@ -138,8 +140,8 @@ class Manifest:
             raise CollectionError(
                 f"{where} was made with {self.model} ({self.precision}, fingerprint {self.fingerprint[:12]}…), not "
                 f"with {model.name} ({model.engine.precision}, fingerprint {model.fingerprint[:12]}…): their vectors "
-                "do not compare. Open it with the model that made it (model=None loads that), or embed the texts into a "
-                "new collection"
+                "do not compare. Open it with the model that made it (model=None loads that), or embed the texts into "
+                "a new collection"
             )
 
     def check_settings(self, asked: Mapping[str, object], where: str) -> None:
