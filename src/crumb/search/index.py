@@ -49,6 +49,7 @@ class IndexReport:
 
     `walk` counts the files that were read in this run, and those passed over; `passages` and `tokens` (special ones
     included) were embedded; `truncated_files` lost `tokens_cut` tokens to the context (with strategy "one-vector").
+    `unchanged` counts files whose text is as it was, whether they had to be read to know or not.
     """
 
     walk: WalkReport = field(default_factory=WalkReport)
@@ -60,6 +61,7 @@ class IndexReport:
     tokens: int = 0
     truncated_files: int = 0
     tokens_cut: int = 0
+    seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -72,6 +74,7 @@ class IndexReport:
             "tokens": self.tokens,
             "truncated_files": self.truncated_files,
             "tokens_cut": self.tokens_cut,
+            "seconds": round(self.seconds, 3),
             "skipped": dict(self.walk.skipped),
             "unreadable": self.walk.unreadable,
         }
@@ -142,6 +145,7 @@ class FileIndex:
         Raises:
             CollectionError: it cannot be written; what was written before stays.
         """
+        started = time.perf_counter()
         report = IndexReport()
         self._seen = self._walk(report.walk)
         known = dict(self._documents(collection))
@@ -161,6 +165,7 @@ class FileIndex:
         gone = [name for name in known if name not in kept and (name in self._seen or self._is_gone(name, report.walk))]
         if gone:
             report.removed = collection.delete(gone)
+        report.seconds = time.perf_counter() - started
         return report
 
     def is_current(self) -> bool:
@@ -185,8 +190,9 @@ class FileIndex:
     def _documents(self, collection: Collection) -> Iterator[tuple[str, dict[str, Any]]]:
         """The documents of files below our paths, with their metadata."""
         for name, metadata in collection.metadata():
-            ours = isinstance(name, str) and metadata.get("path") == name and "sha256" in metadata
-            if ours and any(self._top(Path(name))):
+            if not isinstance(name, str) or metadata.get("path") != name or "sha256" not in metadata:
+                continue  # not from a file
+            if any(self._top(Path(name))):
                 yield name, metadata
 
     def _top(self, path: Path) -> Iterator[Path]:

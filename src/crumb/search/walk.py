@@ -57,6 +57,10 @@ class WalkReport:
         self.skipped["unreadable"] += 1
         self.unreadable.append(f"{path}: {error if isinstance(error, str) else error.strerror or error}")
 
+    def reasons(self) -> str:
+        """`2 hidden, 1 not text`; "" where nothing was passed over."""
+        return ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.skipped.items()))
+
     def take(self, encoding: str) -> None:
         """Counts a file that was read."""
         self.files += 1
