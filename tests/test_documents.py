@@ -61,6 +61,18 @@ def test_lines_of_a_pdf_carry_their_page() -> None:
     assert [p[1:3] for p in passages(text, "pdf", 100)] == [(1, 3)]
 
 
+def test_words_broken_at_a_line_end() -> None:
+    lines = ["The encoding of a well-", "known number: an en-", "coding, as it were. An Un-", "dine's en-", "Coding."]
+    text, _ = pdf_text(pdf([lines]))
+    # "wellknown" and "Undine" stand nowhere, so they may be meant as they are
+    assert text.strip().split("\n") == [
+        "The encoding of a well-",
+        "known number: an encoding,",
+        "as it were. An Un-",
+        "dine's enCoding.",
+    ]
+
+
 def test_an_encrypted_pdf() -> None:
     with pytest.raises(DocumentError, match="it is encrypted and opens only with a password"):
         pdf_text(encrypted(pdf(PAGES), "secret"))

@@ -475,7 +475,8 @@ class Watcher:
     def totals(self) -> tuple[int, int, int]:
         """Files added, updated and removed so far."""
         reports = self.reports()
-        return tuple(sum(report[key] for report in reports) for key in ("added", "updated", "removed"))  # type: ignore
+        added, updated, removed = (sum(r[key] for r in reports) for key in ("added", "updated", "removed"))
+        return added, updated, removed
 
     def reaches(self, *totals: int) -> bool:
         return wait_for(lambda: self.totals() == totals or self.process.poll() is not None) and self.totals() == totals

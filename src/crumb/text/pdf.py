@@ -28,6 +28,12 @@ MAX_CHARACTERS = 50_000_000  # of one document; a library of a hundred thick boo
 _NO_TEXT = re.compile("[\x00\f\ud800-\udfff]")
 
 
+# A word that is broken at the end of a line: its parts, what sticks to the second, the space behind. A match starts
+# only where a word does, and words have an end, so that a page of one endless word takes no longer than another.
+_BROKEN = re.compile(r"(?<![^\W\d_])([^\W\d_]{1,40})[-\u2010\u00ad]\n([^\W\d_]{1,40})(\S*)( ?)")
+_WORD = re.compile(r"[^\W\d_]+")
+
+
 class Extracted(NamedTuple):
     """The text of a document, and what of it could not be read, one sentence each."""
 
@@ -36,9 +42,8 @@ class Extracted(NamedTuple):
 
 
 def pdf_text(data: bytes) -> Extracted:
-    """The text of each page, a form feed between two.
-
-    A page that cannot be read is empty and named in `problems`.
+    """The text of each page, a form feed between two; words broken at a line's end are put together where the document
+    shows that they are one. A page that cannot be read is empty and named in `problems`.
 
     Raises:
         DocumentError: damaged, encrypted with a password, without any text (scanned pages), or too large.
@@ -97,7 +102,7 @@ def _pages(reader: pypdf.PdfReader, count: int) -> Extracted:
         if size > MAX_CHARACTERS:
             raise DocumentError(f"it has more than {MAX_CHARACTERS:,} characters; split it")
         pages.append("\n".join(line.rstrip() for line in split_lines(page)))
-    text = PAGE_END.join(pages)
+    text = _mended(PAGE_END.join(pages))
     if not text.strip():
         if problems:
             raise DocumentError(f"none of its pages can be read; {problems[0]}")
@@ -106,6 +111,20 @@ def _pages(reader: pypdf.PdfReader, count: int) -> Extracted:
             "it through OCR (text recognition) first"
         )
     return Extracted(text, problems)
+
+
+def _mended(text: str) -> str:
+    """The text with each word that is broken at a line's end put together, on the first line, if it is there unbroken
+    somewhere else in the document: nothing else tells "en-coding" from "well-known".
+    """
+    known = {word.lower() for word in _WORD.findall(text)} if _BROKEN.search(text) else set()
+
+    def join(broken: re.Match[str]) -> str:
+        first, second, rest, space = broken.groups()
+        whole = first + second
+        return whole + rest + ("\n" if space else "") if whole.lower() in known else broken[0]
+
+    return _BROKEN.sub(join, text)
 
 
 def _said(error: Exception) -> str:
