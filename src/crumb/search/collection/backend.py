@@ -38,12 +38,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A point on its way out; `score` where it was searched for, `dense` float32 [d] where it was asked for."""
+    """A point on its way out; `score` where it was searched for, `dense` float32 [d] and `sparse` where asked for."""
 
     id: str
     payload: Payload
     score: float = 0.0
     dense: Floats | None = None
+    sparse: Sparse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ class Backend(Protocol):
     def index_field(self, key: str, schema: str) -> None:
         """Makes filters on a key of the payload quick: "keyword", "float" or "integer"."""
 
-    def indexed_fields(self) -> set[str]:
-        """The keys that have an index."""
+    def indexed_fields(self) -> dict[str, str]:
+        """The keys that have an index, and of which kind."""
 
     def flush(self) -> None:
         """Puts what was written where a power failure does not reach it."""

@@ -7,7 +7,6 @@ does none of them itself.
 
 from __future__ import annotations
 
-import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,14 +21,16 @@ import numpy.typing as npt
 from crumb.errors import TruncationWarning
 from crumb.model import Model
 from crumb.search.collection.backend import Backend, Found
+from crumb.search.collection.bars import bar
 from crumb.search.collection.entries import entries, windows
 from crumb.search.collection.errors import CollectionError, already_there
-from crumb.search.collection.filters import METADATA, AnyOf, Filter, HasId, Not, both, parse
+from crumb.search.collection.filters import METADATA, AnyOf, Filter, both, parse
 from crumb.search.collection.ids import Id, check_id, head_of, points_of
 from crumb.search.collection.items import AddReport, Hit, Item
 from crumb.search.collection.manifest import Encoding, Strategy
 from crumb.search.collection.opening import open_backend
-from crumb.search.collection.searching import LEAST_DEPTH, away, best, fuse, hit
+from crumb.search.collection.pushing import push
+from crumb.search.collection.searching import Finder, away
 from crumb.search.collection.writing import WHOLE, Words, Writer
 from crumb.search.passages import PassageReader
 from crumb.text.structure import Kind
@@ -198,7 +199,8 @@ class Collection:
     ) -> AddReport:
         stream = entries(texts, ids, metadata, kinds)
         report = AddReport()
-        with self._writing, _bar(texts, progress) as bar:
+        total = len(texts) if isinstance(texts, list | tuple) else None
+        with self._writing, bar(total, "adding", "texts", progress) as shown:
             self._check_open()
             if not replace and isinstance(ids, list | tuple):
                 self._refuse_known(ids)
@@ -206,7 +208,7 @@ class Collection:
             try:
                 for window in windows(stream):
                     report += writer.write(window, replace=replace)
-                    bar.update(len(window))
+                    shown.update(len(window))
             finally:
                 self._backend.flush()
             if self._backend.needs_optimizing():
@@ -261,6 +263,29 @@ class Collection:
             self._check_open()
             return self._backend.optimize()
 
+    def push(self, url: str, *, api_key: str | None = None, client: Any = None, progress: bool | None = None) -> int:
+        """Brings all documents to a Qdrant server, vectors included: nothing is embedded again.
+
+        A push that was interrupted goes on where it stopped when it is called again, and one that is repeated sends
+        what has changed. At the end the two are compared.
+
+        Args:
+            url: "http://HOST:6333/COLLECTION"; the collection is made, or is one that an earlier push has made.
+            api_key: for the server.
+            client: a qdrant_client.QdrantClient to use; `url` is then the collection's name there.
+            progress: a bar on stderr; None for one on long work at a terminal.
+
+        Returns:
+            Documents on the server.
+
+        Raises:
+            CollectionError: the collection there has other settings or holds other documents as well; or the server
+                did not do what was asked.
+        """
+        with self._writing:
+            self._check_open()
+            return push(self._backend, self.manifest, url, api_key, client, progress)
+
     # Reading
 
     def search(
@@ -304,27 +329,10 @@ class Collection:
             raise CollectionError(f"oversample must be at least 1, got {oversample!r}")
         if mode != "dense" and not isinstance(query, str):
             raise CollectionError(f"mode {mode!r} needs a question of words, got {type(query).__name__}")
-        where = self._condition(filter)
-        per_document = per == "document" and self._chunks
-        if oversample is None:
-            oversample = _OVERSAMPLE.get(self.manifest.encoding)
-
-        def dense(count: int) -> list[Found]:
-            return self._backend.nearest(vector, count, where, exact=exact, oversample=oversample)
-
-        def words(count: int) -> list[Found]:
-            return self._backend.best_words(asked, count, where) if asked.indices else []
-
-        if mode != "bm25":
-            vector = self._vector(query)
-        if mode != "dense":
-            asked = self._words.of_query(str(query))
-        if mode == "hybrid":
-            depth = max(LEAST_DEPTH, 4 * top_k)
-            rankings = [best(ask, depth, per_document=per_document) for ask in (dense, words)]
-            return fuse(rankings, top_k, per_document=per_document)
-        found = best(dense if mode == "dense" else words, top_k, per_document=per_document)
-        return [hit(point) for point in found]
+        vector = self._vector(query) if mode != "bm25" else None
+        words = self._words.of_query(str(query)) if mode != "dense" else None
+        finder = self._finder(filter, exact=exact, oversample=oversample, per_document=per == "document")
+        return finder.find(vector, words, top_k)
 
     def recommend(
         self,
@@ -355,37 +363,13 @@ class Collection:
         texts = [list(_several(t)) for t in (like_texts, unlike_texts)]
         if not examples[0] and not texts[0]:
             raise CollectionError("recommend needs something to be near to: like=[ids] or like_texts=[texts]")
-        means, points = self._means([document for group in examples for document in group])
-        sides = [
+        finder = self._finder(filter, exact=exact, oversample=None, per_document=True)
+        means, points = finder.means([document for group in examples for document in group])
+        near, far = (
             [means[document] for document in group] + [self._reader.query_vector(text)[0] for text in more]
             for group, more in zip(examples, texts, strict=True)
-        ]
-        where = both(self._condition(filter), Not(HasId(tuple(points))) if points else None)
-        vector = away(*sides)
-        oversample = _OVERSAMPLE.get(self.manifest.encoding)
-        found = best(
-            lambda count: self._backend.nearest(vector, count, where, exact=exact, oversample=oversample),
-            top_k,
-            per_document=self._chunks,
         )
-        return [hit(point) for point in found]
-
-    def _means(self, documents: Sequence[Id]) -> tuple[dict[Id, Floats], list[str]]:
-        """Each document's mean vector, and all their points."""
-        heads = {document: head_of(check_id(document)) for document in documents}
-        known = self._backend.retrieve(list(heads.values()), ["chunks"]) if heads else {}
-        means: dict[Id, Floats] = {}
-        points: list[str] = []
-        for document, head in heads.items():
-            if head not in known:
-                raise CollectionError(
-                    f"{document!r} is no id of this collection; give texts as like_texts or unlike_texts"
-                )
-            names = points_of(head, known[head].payload["chunks"])
-            rows = [found.dense for found in self._backend.retrieve(names, [], vectors=True).values()]
-            means[document] = np.mean([row for row in rows if row is not None], axis=0, dtype=np.float64).astype("f4")
-            points += names
-        return means, points
+        return finder.without(points).find(away(near, far), None, top_k)
 
     def get(self, ids: Iterable[Id]) -> list[Item]:
         """The documents with these ids, in their order; those that are not there are passed over."""
@@ -437,8 +421,19 @@ class Collection:
             with self._writing:
                 for key, kind in missing.items():
                     self._backend.index_field(key, kind)
-                    self._fields.add(key)
+                    self._fields[key] = kind
         return parsed.condition
+
+    def _finder(self, where: Filter | None, *, exact: bool, oversample: float | None, per_document: bool) -> Finder:
+        if oversample is None:
+            oversample = _OVERSAMPLE.get(self.manifest.encoding)
+        return Finder(
+            self._backend,
+            self._condition(where),
+            per_document=per_document and self._chunks,
+            exact=exact,
+            oversample=oversample,
+        )
 
     def _scroll(self, where: Filter | None, keys: Sequence[str] | None) -> Iterator[Found]:
         condition = both(self._heads, self._condition(where))
@@ -479,15 +474,3 @@ def _pages(values: Sequence[str]) -> Iterator[Sequence[str]]:
 def _check_top_k(top_k: int) -> None:
     if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
         raise CollectionError(f"top_k must be a whole number of at least 1, got {top_k!r}")
-
-
-def _bar(texts: object, progress: bool | None) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=len(texts) if isinstance(texts, list | tuple) else None,
-        unit=" texts",
-        desc="adding",
-        disable=not (sys.stderr.isatty() if progress is None else progress),
-        delay=1.0 if progress is None else 0.0,
-    )

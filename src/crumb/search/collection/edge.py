@@ -74,8 +74,13 @@ class Edge:
         self._removed = 0
 
     @classmethod
-    def create(cls, folder: Path, *, dimensions: int, encoding: str) -> Edge:
-        """A new shard; whatever a creation that was killed has left in its place goes."""
+    def create(cls, folder: Path, *, dimensions: int, encoding: str, graph_from: int | None = None) -> Edge:
+        """A new shard; whatever a creation that was killed has left in its place goes.
+
+        Args:
+            graph_from: kB of vectors from which `optimize` makes a graph of them and encodes them; None for Qdrant's
+                own bound of 10 MB, below which comparing with all is as fast.
+        """
         q = engine()
         need(folder, 0, "a new collection")
         shutil.rmtree(folder / SHARD, ignore_errors=True)
@@ -95,6 +100,7 @@ class Edge:
                 )
             },
             sparse_vectors={BM25: q.EdgeSparseVectorParams(modifier=q.Modifier.Idf)},
+            optimizers=None if graph_from is None else q.EdgeOptimizersConfig(indexing_threshold=graph_from),
         )
         return cls(folder, q.EdgeShard.create(str(folder / SHARD), config))
 
@@ -151,7 +157,8 @@ class Edge:
     def retrieve(
         self, ids: Sequence[str], keys: Sequence[str] | None = None, *, vectors: bool = False
     ) -> dict[str, Found]:
-        records = self._shard.retrieve(list(ids), True if keys is None else list(keys), [DENSE] if vectors else False)
+        payload = True if keys is None else list(keys)
+        records = self._shard.retrieve(list(ids), payload, [DENSE, BM25] if vectors else False)
         return {found.id: found for found in map(_found, records)}
 
     def scroll(
@@ -210,8 +217,9 @@ class Edge:
         kind = getattr(self._q.PayloadSchemaType, schema.capitalize())
         self._update(self._q.UpdateOperation.create_field_index(key, kind))
 
-    def indexed_fields(self) -> set[str]:
-        return set(self._shard.info().payload_schema)
+    def indexed_fields(self) -> dict[str, str]:
+        schema = self._shard.info().payload_schema
+        return {key: str(info.data_type).rpartition(".")[2].lower() for key, info in schema.items()}
 
     def flush(self) -> None:
         self._shard.flush()
@@ -279,8 +287,13 @@ class Edge:
 
 def _found(record: Any, score: float = 0.0) -> Found:
     vector = getattr(record, "vector", None)
-    dense = None if not vector else np.asarray(vector[DENSE], dtype=np.float32)
-    return Found(str(record.id), record.payload or {}, float(score), dense)
+    if not vector:
+        return Found(str(record.id), record.payload or {}, float(score))
+    words = vector.get(BM25)
+    sparse = Sparse([], []) if words is None else Sparse(list(words.indices), list(words.values))
+    return Found(
+        str(record.id), record.payload or {}, float(score), np.asarray(vector[DENSE], dtype=np.float32), sparse
+    )
 
 
 def _size(point: Point) -> int:

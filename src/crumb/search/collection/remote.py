@@ -151,7 +151,7 @@ class Remote:
                 self._name,
                 list(ids),
                 with_payload=True if keys is None else list(keys),
-                with_vectors=[DENSE] if vectors else False,
+                with_vectors=[DENSE, BM25] if vectors else False,
             )
         return {found.id: found for found in map(_found, records)}
 
@@ -177,8 +177,11 @@ class Remote:
         self, vector: Floats, limit: int, where: Condition | None, *, exact: bool, oversample: float | None
     ) -> list[Found]:
         m = self._m
-        quantization = m.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=oversample)
-        return self._query(vector.tolist(), DENSE, limit, where, m.SearchParams(exact=exact, quantization=quantization))
+        params = None  # local mode compares with every vector, and warns if it is given any
+        if not self._local:
+            quantization = m.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=oversample)
+            params = m.SearchParams(exact=exact, quantization=quantization)
+        return self._query(vector.tolist(), DENSE, limit, where, params)
 
     def best_words(self, words: Sparse, limit: int, where: Condition | None) -> list[Found]:
         query = self._m.SparseVector(indices=words.indices, values=words.values)
@@ -203,9 +206,10 @@ class Remote:
             with _explained(self._name):
                 self._client.create_payload_index(self._name, key, field_schema=schema, wait=True)
 
-    def indexed_fields(self) -> set[str]:
+    def indexed_fields(self) -> dict[str, str]:
         with _explained(self._name):
-            return set(self._client.get_collection(self._name).payload_schema or {})
+            schema = self._client.get_collection(self._name).payload_schema or {}
+            return {key: str(info.data_type.value) for key, info in schema.items()}
 
     def flush(self) -> None:
         """A server answers when it has written to its log."""
@@ -250,8 +254,13 @@ class Remote:
 
 def _found(record: Any, score: float = 0.0) -> Found:
     vector = getattr(record, "vector", None)
-    dense = None if not vector else np.asarray(vector[DENSE], dtype=np.float32)
-    return Found(str(record.id), record.payload or {}, float(score), dense)
+    if not vector:
+        return Found(str(record.id), record.payload or {}, float(score))
+    words = vector.get(BM25)
+    sparse = Sparse([], []) if words is None else Sparse(list(words.indices), list(words.values))
+    return Found(
+        str(record.id), record.payload or {}, float(score), np.asarray(vector[DENSE], dtype=np.float32), sparse
+    )
 
 
 @contextmanager

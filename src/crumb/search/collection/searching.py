@@ -1,6 +1,7 @@
-"""From points that an engine has found to hits: one for a document, two rankings fused, examples averaged.
+"""From what an engine finds to hits: one for a document, two rankings fused, examples averaged.
 
-Enters: functions that ask the engine, and what they find. Leaves: hits, best first. Knows nothing of models or engines.
+Enters: an engine, a condition, vectors and words. Leaves: hits, best first. Knows nothing of models, or of which engine
+it is.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from crumb.search.collection.backend import Found
-from crumb.search.collection.filters import METADATA
+from crumb.search.collection.backend import Backend, Found, Sparse
+from crumb.search.collection.errors import CollectionError
+from crumb.search.collection.filters import METADATA, Condition, HasId, Not, both
+from crumb.search.collection.ids import Id, check_id, head_of, points_of
 from crumb.search.collection.items import Hit
 from crumb.vectors.normalize import Floats, normalize
 
@@ -79,3 +82,71 @@ def away(like: Sequence[Floats], unlike: Sequence[Floats]) -> Floats:
     if unlike:
         near = 2 * near - np.mean(np.stack(unlike), axis=0, dtype=np.float64)
     return normalize(near.astype(np.float32))
+
+
+class Finder:
+    """Searches in one way: under one condition, for documents or passages, exactly or along the graph."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        where: Condition | None,
+        *,
+        per_document: bool,
+        exact: bool,
+        oversample: float | None,
+    ) -> None:
+        self._backend = backend
+        self._where = where
+        self._per_document = per_document
+        self._exact = exact
+        self._oversample = oversample
+
+    def without(self, points: Sequence[str]) -> Finder:
+        """The same search among all but these points."""
+        return Finder(
+            self._backend,
+            both(self._where, Not(HasId(tuple(points)))) if points else self._where,
+            per_document=self._per_document,
+            exact=self._exact,
+            oversample=self._oversample,
+        )
+
+    def find(self, vector: Floats | None, words: Sparse | None, top_k: int) -> list[Hit]:
+        """By the vector, by the words, or by both fused; best first."""
+        if vector is None or words is None:
+            return [hit(found) for found in self._best(vector, words, top_k)]
+        depth = max(LEAST_DEPTH, 4 * top_k)
+        rankings = [self._best(vector, None, depth), self._best(None, words, depth)]
+        return fuse(rankings, top_k, per_document=self._per_document)
+
+    def _best(self, vector: Floats | None, words: Sparse | None, top_k: int) -> list[Found]:
+        def ask(count: int) -> list[Found]:
+            if vector is not None:
+                return self._backend.nearest(vector, count, self._where, exact=self._exact, oversample=self._oversample)
+            # a question of nothing but stop words finds nothing
+            return self._backend.best_words(words, count, self._where) if words and words.indices else []
+
+        return best(ask, top_k, per_document=self._per_document)
+
+    def means(self, documents: Sequence[Id]) -> tuple[dict[Id, Floats], list[str]]:
+        """Each document's mean vector, float32 [d], and all their points.
+
+        Raises:
+            CollectionError: one is not there.
+        """
+        heads = {document: head_of(check_id(document)) for document in documents}
+        known = self._backend.retrieve(list(heads.values()), ["chunks"]) if heads else {}
+        means: dict[Id, Floats] = {}
+        points: list[str] = []
+        for document, head in heads.items():
+            if head not in known:
+                raise CollectionError(
+                    f"{document!r} is no id of this collection; give texts as like_texts or unlike_texts"
+                )
+            names = points_of(head, known[head].payload["chunks"])
+            found = self._backend.retrieve(names, ["id"], vectors=True).values()
+            rows = [point.dense for point in found if point.dense is not None]
+            means[document] = np.asarray(np.mean(rows, axis=0, dtype=np.float64), dtype=np.float32)
+            points += names
+        return means, points
