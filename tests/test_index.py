@@ -435,7 +435,7 @@ def blocks(folder: Path) -> int:
 def test_an_interrupted_run_goes_on(tmp_path: Path, crumb_env: dict[str, str], home: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for i in range(400):
+    for i in range(300):
         (folder / f"{i:03}.txt").write_text(f"Note {i}. " + "The quick brown fox jumps over the lazy dog. " * 5)
     command = [sys.executable, "-m", "crumb.cli", "index", str(folder), "--into", "many", "--json"]
     env = {**crumb_env, "CRUMB_HOME": str(home), "CRUMB_THREADS": "1"}
@@ -451,10 +451,10 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, crumb_env: dict[str, str], h
     assert b"Traceback" not in err
     with Collection(home / "collections" / "many", create=False) as collection:
         done = len(collection)
-    assert 0 < done < 400
+    assert 0 < done < 300
     rest = subprocess.run(command, capture_output=True, env={**env, "CRUMB_THREADS": "2"}, timeout=300, check=True)
     report = json.loads(rest.stdout)
-    assert (report["added"], report["unchanged"]) == (400 - done, done)
+    assert (report["added"], report["unchanged"]) == (300 - done, done)
 
 
 # --- watching
