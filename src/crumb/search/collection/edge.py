@@ -40,7 +40,7 @@ from crumb.search.collection.filters import (
 from crumb.search.collection.space import need
 from crumb.vectors.normalize import Floats
 
-SHARD, REPLACING = "shard", "replacing.json"
+SHARD, REPLACING, PENDING = "shard", "replacing.json", "pending.json"
 
 # Points without a graph are compared one by one (0.1 µs each here), so some thousands cost nothing that is felt; the
 # graph is built when they are many, and many beside what it holds, because building takes 0.7 ms a point.
@@ -71,7 +71,8 @@ class Edge:
         self._folder = folder
         self._shard = shard
         self._q = engine()
-        self._removed = 0
+        self._pending = _read_pending(folder / PENDING)  # points written or removed since the graph was built
+        self._kept_pending = self._pending
 
     @classmethod
     def create(cls, folder: Path, *, dimensions: int, encoding: str, graph_from: int | None = None) -> Edge:
@@ -139,15 +140,15 @@ class Edge:
                 ]
             )
         )
+        self._pending += len(points) + len(stale)
         if stale:
             self._update(q.UpdateOperation.delete_points(stale))
-            self._removed += len(stale)
             (self._folder / REPLACING).unlink()
 
     def delete(self, ids: Sequence[str]) -> None:
         need(self._folder, 64 * len(ids), "a removal")
         self._update(self._q.UpdateOperation.delete_points(list(ids)))
-        self._removed += len(ids)
+        self._pending += len(ids)
 
     def set_metadata(self, ids: Sequence[str], metadata: Payload) -> None:
         payload = {METADATA: metadata, **flags(metadata)}
@@ -223,19 +224,20 @@ class Edge:
 
     def flush(self) -> None:
         self._shard.flush()
+        if self._pending != self._kept_pending:
+            write_whole(self._folder / PENDING, str(self._pending), durable=False)
+            self._kept_pending = self._pending
 
     def needs_optimizing(self) -> bool:
-        info = self._shard.info()
-        # Qdrant counts each vector of a point; the sparse ones always count as indexed.
-        unindexed = 2 * info.points_count - info.indexed_vectors_count + self._removed
-        return bool(unindexed > max(UNINDEXED, UNINDEXED_SHARE * info.points_count))
+        # Counted here, as Qdrant's own figures mix both vectors of a point and what was deleted.
+        return bool(self._pending > max(UNINDEXED, UNINDEXED_SHARE * self._shard.info().points_count))
 
     def optimize(self) -> bool:
         size = sum(path.stat().st_blocks * 512 for path in (self._folder / SHARD).rglob("*") if path.is_file())
         need(self._folder, size, "building the graph (segments are copied)")
         done = bool(self._shard.optimize())
-        self._shard.flush()
-        self._removed = 0
+        self._pending = 0
+        self.flush()
         return done
 
     def close(self) -> None:
@@ -283,6 +285,13 @@ class Edge:
                 return q.IsEmptyCondition(key)
             case HasId(ids):
                 return q.HasIdCondition(set(ids))
+
+
+def _read_pending(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there yet, or lost with the machine's power: it only says when to tidy up
+        return 0
 
 
 def _found(record: Any, score: float = 0.0) -> Found:

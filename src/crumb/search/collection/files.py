@@ -6,14 +6,17 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """The file has this text, on the disk itself, or is as it was before."""
+def write_whole(path: Path, text: str, *, durable: bool = True) -> None:
+    """The file has this text or is as it was before, whatever happens to the process; `durable`: and to the machine."""
     draft = path.with_suffix(".draft")
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     draft.replace(path)
+    if not durable:
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

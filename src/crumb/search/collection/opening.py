@@ -16,7 +16,7 @@ from typing import Any
 
 from crumb.model import Model, load
 from crumb.search.collection.backend import Backend
-from crumb.search.collection.edge import REPLACING, SHARD, Edge, engine
+from crumb.search.collection.edge import PENDING, REPLACING, SHARD, Edge, engine
 from crumb.search.collection.errors import CollectionError
 from crumb.search.collection.files import write_whole
 from crumb.search.collection.lock import FILE_NAME as LOCK
@@ -82,7 +82,7 @@ def _in_folder(folder: Path, model: Model | None, wishes: Mapping[str, Any], cre
         if not create:
             raise CollectionError(f"{folder} holds no collection; create=True makes one")
         others = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        if folder.exists() and (not folder.is_dir() or others - {LOCK, SHARD, REPLACING}):
+        if folder.exists() and (not folder.is_dir() or others - {LOCK, SHARD, REPLACING, PENDING}):
             raise CollectionError(f"{folder} is no collection, and not empty: choose another place")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = Lock(folder)

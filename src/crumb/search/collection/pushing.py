@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from crumb.search.collection.backend import Backend, Point
+from crumb.search.collection.backend import Backend, Point, Replacement
 from crumb.search.collection.bars import bar
 from crumb.search.collection.errors import CollectionError
 from crumb.search.collection.filters import METADATA, AnyOf
+from crumb.search.collection.ids import points_of
 from crumb.search.collection.manifest import Manifest
 from crumb.search.collection.opening import make_on_server
 from crumb.search.collection.remote import Remote, connect
@@ -66,6 +67,11 @@ def _target(client: Any, name: str, manifest: Manifest) -> Remote:
 def _send(source: Backend, target: Backend, ids: list[str]) -> None:
     there = target.retrieve(ids, _SAME)
     here = source.retrieve(ids, _SAME)
+    stale = [
+        Replacement(i, found.payload["hash"], points_of(i, there[i].payload["chunks"], found.payload["chunks"]))
+        for i, found in here.items()
+        if found.payload["chunk"] == 0 and i in there and there[i].payload["chunks"] > found.payload["chunks"]
+    ]
     missing = [i for i in ids if i not in there or there[i].payload != here[i].payload]
     if missing:
         points = []
@@ -73,4 +79,4 @@ def _send(source: Backend, target: Backend, ids: list[str]) -> None:
             assert found.dense is not None
             assert found.sparse is not None
             points.append(Point(found.id, found.dense.tolist(), found.sparse, found.payload))
-        target.upsert(points, [])
+        target.upsert(points, stale)
