@@ -127,6 +127,41 @@ def test_promises_where_a_whole_counts_more_than_its_lines(text: str, kind: Kind
     check_promises(found, text, budget, words)
 
 
+@settings(max_examples=200, deadline=None)
+@given(DOCUMENTS, st.sampled_from(KINDS), st.integers(2 * MIN_BUDGET, 60), st.data())
+def test_overlap_puts_the_end_of_the_passage_above_before_each(
+    text: str, kind: Kind, budget: int, data: st.DataObject
+) -> None:
+    overlap = data.draw(st.integers(0, budget // 2))
+    plain = chunk(text, kind, budget=budget - overlap, count=clean, offsets=clean_offsets)
+    found = chunk(text, kind, budget=budget, count=clean, offsets=clean_offsets, overlap=overlap)
+    assert len(found) == len(plain)
+    assert found[:1] == plain[:1]
+    for above, short, long in zip(plain, plain[1:], found[1:], strict=False):
+        assert (long.end_line, long.heading) == (short.end_line, short.heading)
+        assert long.text.endswith(short.text)
+        repeated = long.text.removesuffix(short.text)
+        assert squeezed(above.text).endswith(squeezed(repeated))
+        assert clean([repeated])[0] <= overlap
+        assert above.start_line <= long.start_line <= short.start_line
+        assert above.heading == short.heading or not repeated
+        assert clean([long.embedding_text])[0] <= budget
+
+
+def test_overlap_takes_whole_lines_or_else_words() -> None:
+    def overlapping(text: str, budget: int, overlap: int) -> list[str]:
+        found = chunk(text, "text", budget=budget, count=count, offsets=offsets, overlap=overlap)
+        return [p.text for p in found]
+
+    lines = "aa bb\ncc dd\nee ff\ngg hh"  # four tokens a line
+    assert overlapping(lines, 12, 4) == ["aa bb\ncc dd", "cc dd\nee ff\ngg hh"]
+    assert overlapping(lines, 11, 3) == ["aa bb\ncc dd", "dd\nee ff\ngg hh"]
+    assert overlapping(lines, 9, 1) == ["aa bb\ncc dd", "ee ff\ngg hh"]  # no word is cut
+    assert overlapping("# A\n\none", 20, 5) == ["# A\n\none"]
+    with pytest.raises(ValueError, match="20 tokens can overlap by 0 to 10 tokens, got 11"):
+        overlapping(lines, 20, 11)
+
+
 TAGS = st.sampled_from(
     [
         *(

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crumb.search.contents import decode, read
 from crumb.search.gitignore import Scope, parse
-from crumb.search.walk import PathError, WalkReport, decode, read, walk
+from crumb.search.walk import PathError, WalkReport, walk
 
 GIT = shutil.which("git")
 needs_git = pytest.mark.skipif(GIT is None, reason="git, the reference, is not installed")

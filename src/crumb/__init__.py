@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from crumb.model import EncodeReport as EncodeReport
     from crumb.model import Model as Model
     from crumb.model import load as load
+    from crumb.search.collection import Collection as Collection
     from crumb.search.exact import semantic_search as semantic_search
     from crumb.vectors.similarity import similarity as similarity
 
 # Loaded on first use, so that `import crumb` and `crumb --help` cost milliseconds.
 _HOMES = {
+    "Collection": "crumb.search.collection",
     "EncodeReport": "crumb.model",
     "Model": "crumb.model",
     "load": "crumb.model",
@@ -23,7 +25,7 @@ _HOMES = {
     "similarity": "crumb.vectors.similarity",
 }
 
-__all__ = ["EncodeReport", "Model", "__version__", "load", "semantic_search", "similarity"]
+__all__ = ["Collection", "EncodeReport", "Model", "__version__", "load", "semantic_search", "similarity"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,10 @@ class TruncationError(CrumbError, ValueError):
     """A text is longer than the context and the caller asked for `truncation="error"`."""
 
 
+class DocumentError(CrumbError, ValueError):
+    """A PDF or DOCX file whose text cannot be had; the message says why, and whoever knows the file names it."""
+
+
 class MissingExtraError(CrumbError, ImportError):
     """An optional dependency is needed; the message names the extra that brings it."""
 

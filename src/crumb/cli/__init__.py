@@ -19,7 +19,9 @@ from types import ModuleType
 COMMANDS: dict[str, tuple[str, str]] = {
     "embed": ("crumb.cli.embed", "texts, JSONL, CSV or folders in; vectors as JSONL, .npy or Parquet out"),
     "similarity": ("crumb.cli.similarity", "cosine similarity of two texts"),
-    "search": ("crumb.cli.search", "search files and folders by meaning"),
+    "search": ("crumb.cli.search", "search files and folders, or a collection, by meaning"),
+    "index": ("crumb.cli.index", "keep files and folders in a collection, and follow them as they change"),
+    "collections": ("crumb.cli.collections", "list the collections on this machine"),
     "models": ("crumb.cli.models", "list the models crumb knows, or show one model's contract"),
     "pull": ("crumb.cli.pull", "bring a model to this machine"),
     "bench": ("crumb.cli.bench", "how fast this machine encodes, in every precision"),

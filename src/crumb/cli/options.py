@@ -1,4 +1,4 @@
-"""The options that several commands share: which model, how it reads long texts, how many threads.
+"""The options that several commands share: which model, how it reads long texts, how many threads, which files.
 
 Enters: an `argparse` parser, later the parsed arguments. Leaves: a loaded `Model`, and the warning about cut texts in
 the command line's words. Knows nothing of what is done with the vectors.
@@ -7,6 +7,8 @@ the command line's words. Knows nothing of what is done with the vectors.
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 # crumb.checkpoint.positions.METHODS and crumb.engine.precision.PRECISIONS, without loading numpy to say `--help`
 POSITIONS = ("tile", "interpolate", "hierarchical")
 PRECISIONS = ("auto", "float32", "bf16", "int8")
+_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
 
 def positive_int(word: str) -> int:
@@ -73,6 +76,44 @@ def load_model(args: argparse.Namespace) -> Model:
     return load(
         args.model, context=args.context, positions=args.positions, precision=args.precision, threads=args.threads
     )
+
+
+def load_asked_model(args: argparse.Namespace) -> Model | None:
+    """The model that the arguments ask for; None where they ask for nothing, and a collection's own is meant."""
+    if any((args.model, args.context, args.positions, args.precision != "auto")):
+        return load_model(args)
+    if args.threads is not None:
+        os.environ["CRUMB_THREADS"] = str(args.threads)  # for whoever loads it
+    return None
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `--glob`, `--max-file-size` and `--no-ignore`."""
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "--glob",
+        dest="globs",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="only files that match, as in a .gitignore; !PATTERN leaves out; may be repeated, the last one decides",
+    )
+    files.add_argument(
+        "--max-file-size",
+        type=file_size,
+        metavar="SIZE",
+        help="pass over larger files: bytes, or 500kB, 5MB (default: 5MB, of PDF and DOCX 50MB)",
+    )
+    files.add_argument("--no-ignore", action="store_true", help="also what git ignores and folders that tools make")
+
+
+def file_size(word: str) -> int:
+    """An `argparse` type: bytes, or a number with a unit of 1000, 1000 kB or 1000 MB."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", word.strip().lower())
+    size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a size such as 500000, 500kB or 5MB")
+    return size
 
 
 def warn_truncated(model: Model, report: EncodeReport) -> None:

@@ -1,36 +1,46 @@
-"""`crumb search QUERY PATH…`: files and folders, searched by meaning.
+"""`crumb search QUERY PATH…` and `crumb search QUERY --in NAME`: files, or a collection, searched by meaning.
 
-Enters: a question and paths. Leaves: ranked passages on stdout, for people or as JSON; one summary line on stderr.
-Finding is done elsewhere; here is how it is asked for and shown.
+Enters: a question, and paths or the name of a collection. Leaves: ranked passages on stdout, for people or as JSON; one
+summary line on stderr. Finding and showing is done elsewhere; here is how it is asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import sys
 import time
+import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from crumb.cli.options import add_model_arguments, load_model, positive_int
+from crumb.cli.collections import add_collection_arguments, check_exists, when_free
+from crumb.cli.hits import Found, counted, name_of, show, warn_unread
+from crumb.cli.options import (
+    add_file_arguments,
+    add_model_arguments,
+    load_asked_model,
+    load_model,
+    positive_int,
+)
 from crumb.errors import CrumbError
 
 if TYPE_CHECKING:
+    from crumb.search import collection
     from crumb.search.files import Hit, SearchReport
 
-HELP = """Searches files and folders by meaning. What git ignores, hidden names, links and files that are no text are
-passed over; the summary counts them. Vectors are kept in a cache: the next search embeds only what has changed."""
+HELP = """Searches files and folders by meaning, or with --in a collection (see crumb index). What git ignores, hidden
+names, links and files that are no text are passed over; the summary counts them. Vectors of files are kept in a cache:
+the next search embeds only what has changed."""
 
-SHOWN_LINES = 8  # of a passage
-SHOWN_CHARACTERS = 160  # of a line
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
-# What a terminal would obey rather than show
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# crumb.search.collection's, without loading numpy to say `--help`
+MODES = ("dense", "bm25", "hybrid")
+PER = ("document", "chunk")
+# What only means something for one of the two
+_OF_FILES = ("globs", "max_file_size", "no_ignore", "chunk_tokens", "no_cache")
+_OF_COLLECTIONS = ("mode", "filter", "per", "exact", "api_key", "wait")
 
 
 class NothingToSearchError(CrumbError, LookupError):
@@ -39,28 +49,28 @@ class NothingToSearchError(CrumbError, LookupError):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `crumb search`."""
+    parser.set_defaults(_usage=parser.error)
     parser.add_argument("query", metavar="QUERY", help="a question, or words to search for")
-    parser.add_argument(
-        "paths", nargs="*", metavar="PATH", type=Path, default=[Path()], help="files, folders (default: .)"
-    )
+    parser.add_argument("paths", nargs="*", metavar="PATH", type=Path, help="files, folders (default: .)")
     parser.add_argument("--top-k", type=positive_int, default=5, metavar="K", help="passages to show (default: 5)")
     parser.add_argument("--json", action="store_true", help="print hits, in full, and the report as one JSON object")
-    files = parser.add_argument_group("files")
-    files.add_argument(
-        "--glob",
-        dest="globs",
+    stored = parser.add_argument_group("collection")
+    stored.add_argument(
+        "--in", dest="place", metavar="NAME", help="search a collection instead of files: its name, folder or URL"
+    )
+    stored.add_argument("--mode", choices=MODES, help="by meaning (default: dense), by words, or by both")
+    stored.add_argument(
+        "--filter",
         action="append",
         default=[],
-        metavar="PATTERN",
-        help="only files that match, as in a .gitignore; !PATTERN leaves out; may be repeated, the last one decides",
+        metavar="KEY=VALUE",
+        help='only documents with this metadata, as kind=pdf; or a filter as JSON, \'{"size": {"<": 5000}}\'; all of '
+        "several have to hold",
     )
-    files.add_argument(
-        "--max-file-size",
-        type=_size,
-        metavar="SIZE",
-        help="pass over larger files: bytes, or 500kB, 5MB (default: 5MB)",
-    )
-    files.add_argument("--no-ignore", action="store_true", help="also what git ignores and folders that tools make")
+    stored.add_argument("--per", choices=PER, help="the best passage of each document (default), or passages")
+    stored.add_argument("--exact", action="store_true", help="compare with every vector, not along the graph")
+    add_collection_arguments(stored)
+    add_file_arguments(parser)
     passages = parser.add_argument_group("passages")
     passages.add_argument(
         "--chunk-tokens",
@@ -74,55 +84,142 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Searches and prints; returns 0, or raises if there is nothing to search."""
+    if args.place is None:
+        _refuse(args, _OF_COLLECTIONS, "is for collections; name one with --in")
+        return _search_files(args)
+    if args.paths:
+        args._usage(f"search {args.paths[0]} or --in {args.place}, not both")
+    _refuse(args, _OF_FILES, "is for files and not for --in; crumb index decides what is in a collection")
+    return _search_collection(args)
+
+
+def _refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    for name in names:
+        if getattr(args, name):
+            args._usage(f"--{'glob' if name == 'globs' else name.replace('_', '-')} {why}")
+
+
+def _search_files(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     from crumb.search.cache import Cache
     from crumb.search.files import search_files
-    from crumb.search.walk import MAX_FILE_SIZE
     from crumb.store import cache_dir
 
+    paths = args.paths or [Path()]
     model = load_model(args)
     with nullcontext() if args.no_cache else Cache(cache_dir()) as cache:
         result = search_files(
             model,
             args.query,
-            args.paths,
+            paths,
             top_k=args.top_k,
             budget=args.chunk_tokens,
             cache=cache,
             ignore=not args.no_ignore,
             globs=args.globs,
-            max_file_size=args.max_file_size or MAX_FILE_SIZE,
+            max_file_size=args.max_file_size,
         )
     report = result.report
     if not report.passages:
-        raise NothingToSearchError(_nothing(args.paths, report))
-    if args.json:
-        print(json.dumps({"hits": [_as_dict(hit) for hit in result.hits], "report": report.as_dict()}))
-    else:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        print("\n\n".join(_shown(rank, hit, colour) for rank, hit in enumerate(result.hits, 1)))
-    sys.stdout.flush()  # hits before the summary, also where both go to one file
+        raise NothingToSearchError(_nothing(paths, report))
+    _print([_of_file(hit) for hit in result.hits], report.as_dict(), as_json=args.json)
     _say(report, time.perf_counter() - started)
     return 0
 
 
-def _as_dict(hit: Hit) -> dict[str, object]:
-    return {**asdict(hit), "path": _name(hit.path)}
+def _search_collection(args: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    where = _filter(args)
+    check_exists(args.place)
+    from crumb.errors import TruncationWarning
+    from crumb.search.collection import Collection
+
+    if not args.query.strip():
+        raise ValueError("the question is empty; expected some words to search for")
+    model = load_asked_model(args)
+    opened = when_free(lambda: Collection(args.place, model, create=False, api_key=args.api_key), args.wait)
+    with opened as documents, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TruncationWarning)
+        hits = documents.search(
+            args.query,
+            top_k=args.top_k,
+            filter=where,
+            mode=args.mode or "dense",
+            per=args.per or "document",
+            exact=args.exact,
+        )
+        count = len(documents)
+    report = {"collection": args.place, "documents": count, "question_cut": bool(caught)}
+    _print([_of_document(hit) for hit in hits], report, as_json=args.json)
+    if caught:
+        print("crumb: warning: the question was longer than the context and lost its end; shorten it", file=sys.stderr)
+    matched = "" if hits or not where else "; none meets the filter"
+    print(
+        f"crumb: {args.place}: {counted(count, 'document')}{matched}; {time.perf_counter() - started:.1f} s",
+        file=sys.stderr,
+    )
+    return 0
 
 
-def _shown(rank: int, hit: Hit, colour: bool) -> str:
-    """A hit as a person reads it: one line about it, and the first lines of the passage."""
-    bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if colour else ("", "", "")
-    lines = hit.text.split("\n")
-    where = f"{_name(hit.path)}:{hit.start_line}-{hit.end_line}"
-    head = f"{rank}. {hit.score:.3f}  {bold}{_safe(where)}{plain}"
-    if hit.heading:
-        head += f"  {dim}{_safe(hit.heading)}{plain}"
-    shown = [head, *(f"    {_clipped(_safe(line))}".rstrip() for line in lines[:SHOWN_LINES])]
-    more = len(lines) - SHOWN_LINES
-    if more > 0:
-        shown.append(f"    {dim}… {_counted(more, 'more line')}{plain}")
-    return "\n".join(shown)
+def _filter(args: argparse.Namespace) -> dict[str, Any] | None:
+    """All of `--filter` in one dict; wrong use if that cannot be."""
+    where: dict[str, Any] = {}
+    for word in args.filter:
+        try:
+            part = _condition(word)
+        except ValueError as error:
+            args._usage(f"--filter {word}: {error}; expected KEY=VALUE or a JSON object")
+        twice = next((key for key in part if key in where), None)
+        if twice is not None:
+            args._usage(f'--filter names {twice!r} twice; say it once, as JSON: {{"{twice}": {{"in": […]}}}}')
+        where |= part
+    return where or None
+
+
+def _condition(word: str) -> dict[str, Any]:
+    if word.lstrip().startswith("{"):
+        found: dict[str, Any] = json.loads(word)
+        return found
+    key, equals, value = word.partition("=")
+    if not key or not equals:
+        raise ValueError("no KEY=VALUE")
+    try:
+        meant = json.loads(value)
+    except ValueError:
+        meant = value
+    return {key: meant if isinstance(meant, str | int | float | bool | None) else value}
+
+
+def _print(found: list[Found], report: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"hits": [hit.as_dict() for hit in found], "report": report}))
+    elif found:
+        print(show(found))
+    sys.stdout.flush()  # hits before the summary, also where both go to one file
+
+
+def _of_file(hit: Hit) -> Found:
+    from crumb.text.structure import kind_of, unit_of
+
+    unit = unit_of(kind_of(hit.path))
+    return Found(hit.score, name_of(hit.path), unit, hit.start_line, hit.end_line, hit.heading, hit.text)
+
+
+def _of_document(hit: collection.Hit) -> Found:
+    """A hit in a document, which need not be that of a file."""
+    from crumb.text.structure import unit_of
+
+    path = hit.metadata.get("path")
+    name = _short(path) if isinstance(path, str) else str(hit.id)
+    unit = unit_of(str(hit.metadata.get("kind")))
+    more = {"id": hit.id, "chunk": hit.chunk, "metadata": hit.metadata}
+    return Found(hit.score, name, unit, hit.start_line, hit.end_line, hit.heading, hit.text, more)
+
+
+def _short(path: str) -> str:
+    """The path as seen from here, if the file lies here or below."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _say(report: SearchReport, seconds: float) -> None:
@@ -133,51 +230,20 @@ def _say(report: SearchReport, seconds: float) -> None:
             "its end; shorten it, or ask for more with --context",
             file=sys.stderr,
         )
-    for problem in report.walk.unreadable:
-        print(f"crumb: warning: not read: {_safe(problem)}", file=sys.stderr)
+    warn_unread(report.walk.unreadable)
     parts = [
-        _counted(report.walk.files, "file"),
-        f"{_counted(report.passages, 'passage')} ({report.embedded:,} embedded, {report.cached:,} from cache)",
+        counted(report.walk.files, "file"),
+        f"{counted(report.passages, 'passage')} ({report.embedded:,} embedded, {report.cached:,} from cache)",
     ]
     if report.walk.skipped:
-        parts.append(f"passed over: {_reasons(report)}")
+        parts.append(f"passed over: {report.walk.reasons()}")
     print(f"crumb: {'; '.join(parts)}; {seconds:.1f} s", file=sys.stderr)
 
 
 def _nothing(paths: list[Path], report: SearchReport) -> str:
-    where = ", ".join(_name(path) for path in paths)
-    reasons = [reason for reason in (_reasons(report), *report.walk.unreadable) if reason]
+    where = ", ".join(name_of(path) for path in paths)
+    reasons = [reason for reason in (report.walk.reasons(), *report.walk.unreadable) if reason]
     if report.walk.files:
-        reasons.insert(0, f"{_counted(report.walk.files, 'file')} without any text")
+        reasons.insert(0, f"{counted(report.walk.files, 'file')} without any text")
     why = f"passed over: {'; '.join(reasons)}" if reasons else "there are no files"
     return f"nothing to search in {where} ({why}). Name files directly, or see --no-ignore, --glob and --max-file-size"
-
-
-def _reasons(report: SearchReport) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(report.walk.skipped.items()))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _name(path: Path) -> str:
-    """The path as text, also where its bytes are not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def _safe(text: str) -> str:
-    return _CONTROLS.sub("\ufffd", text)
-
-
-def _clipped(line: str) -> str:
-    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
-
-
-def _size(word: str) -> int:
-    """An `argparse` type: bytes, or a number with a unit of 1000, 1000 kB or 1000 MB."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", word.strip().lower())
-    size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a size such as 500000, 500kB or 5MB")
-    return size

@@ -3,9 +3,6 @@
 Enters: a model, a question, paths. Leaves: ranked hits and an account of the work. Knows the order of things (walk,
 chunk, embed, compare) and does none of them itself. Files go through in windows, so that memory does not grow with
 their number, and what an interrupted search has embedded stays in the cache.
-
-Prompts: the question gets the model's prompt named "query", passages the one named "document", "passage" or "corpus";
-where the model has no such prompt, its default prompt, and where it has none, nothing.
 """
 
 from __future__ import annotations
@@ -22,15 +19,12 @@ from tqdm import tqdm
 
 from crumb.model import Model
 from crumb.search.cache import Cache
+from crumb.search.contents import Content, extract, read
 from crumb.search.exact import semantic_search
-from crumb.search.walk import MAX_FILE_SIZE, WalkReport, read, walk
-from crumb.text.chunk import CHUNKING_VERSION, Passage, chunk
-from crumb.text.structure import kind_of
+from crumb.search.passages import PassageReader
+from crumb.search.walk import WalkReport, walk
+from crumb.text.chunk import CHUNKING_VERSION, Passage
 from crumb.vectors.normalize import Floats
-
-QUERY_PROMPTS = ("query",)
-PASSAGE_PROMPTS = ("document", "passage", "corpus")
-MOST_PASSAGE_TOKENS = 256  # special tokens and prompt included; a larger context does not make larger passages better
 
 # A window is what is looked up, chunked and compared at a time; a batch, what is embedded before it is kept. They are
 # small enough that a bar moves and that stopping loses little, large enough for the engine and the database.
@@ -41,7 +35,9 @@ _BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that was found. `score` is its cosine with the question; lines count from 1, both included."""
+    """A passage that was found. `score` is its cosine with the question; lines count from 1, both included (of a PDF
+    they are pages, of a DOCX paragraphs).
+    """
 
     score: float
     path: Path
@@ -95,7 +91,7 @@ def search_files(
     cache: Cache | None = None,
     ignore: bool = True,
     globs: Sequence[str] = (),
-    max_file_size: int = MAX_FILE_SIZE,
+    max_file_size: int | None = None,
     progress: bool | None = None,
 ) -> SearchResult:
     """The passages of files that are closest to a question.
@@ -122,9 +118,7 @@ def search_files(
         raise ValueError(f"top_k must be at least 1, got {top_k}")
     report = SearchReport()
     searcher = _Searcher(model, budget, cache, report)
-    vector, encoded = model.encode(
-        [query], prompt=_prompt(model, QUERY_PROMPTS), truncation="end", progress=False, return_report=True
-    )
+    vector, encoded = searcher.reader.query_vector(query)
     report.query_tokens_cut = encoded.tokens_cut
     files = walk(paths, report.walk, ignore=ignore, globs=globs, max_file_size=max_file_size)
     best: list[Hit] = []
@@ -149,26 +143,20 @@ def search_files(
     return SearchResult(best, report)
 
 
-def _prompt(model: Model, names: Sequence[str]) -> str:
-    contract = model.contract
-    name = next((name for name in names if name in contract.prompts), contract.default_prompt_name)
-    return "" if name is None else contract.prompts[name]
-
-
 def _hit(score: float, path: Path, passage: Passage) -> Hit:
     return Hit(score, path, passage.start_line, passage.end_line, passage.heading, passage.text)
 
 
-def _windows(files: Sequence[Path], report: WalkReport) -> Iterator[tuple[list[tuple[Path, bytes, str]], int]]:
-    """Files with their bytes and texts, a window at a time, and how many files it took to fill that."""
-    window: list[tuple[Path, bytes, str]] = []
+def _windows(files: Sequence[Path], report: WalkReport) -> Iterator[tuple[list[tuple[Path, Content]], int]]:
+    """Files with their content, a window at a time, and how many files it took to fill that."""
+    window: list[tuple[Path, Content]] = []
     size = passed = 0
     for path in files:
         content = read(path, report)
         passed += 1
         if content is not None:
-            window.append((path, *content))
-            size += len(content[0])
+            window.append((path, content))
+            size += len(content.data)
         if passed == _WINDOW_FILES or size >= _WINDOW_BYTES:
             yield window, passed
             window, size, passed = [], 0, 0
@@ -182,34 +170,28 @@ class _Searcher:
         self._model = model
         self._cache = cache
         self._report = report
-        self._prompt = _prompt(model, PASSAGE_PROMPTS)
-        self._prompt_tokens = model.tokenizer.count([self._prompt])[0]
-        taken = model.tokenizer.n_special + self._prompt_tokens
-        most = model.context - taken
-        if budget is not None and budget > most:
-            raise ValueError(
-                f"passages of {budget} tokens do not fit the context of {model.context}, of which {taken} go to prompt "
-                f"and special tokens; ask for at most {most}, or load the model with a larger context"
-            )
-        self._budget = min(model.context, MOST_PASSAGE_TOKENS) - taken if budget is None else budget
+        self.reader = PassageReader(model, budget=budget)
 
-    def passages(self, window: Sequence[tuple[Path, bytes, str]]) -> list[tuple[Path, Passage]]:
-        keys = [self._document_key(path, data) for path, data, _ in window]
+    def passages(self, window: Sequence[tuple[Path, Content]]) -> list[tuple[Path, Passage]]:
+        keys = [self._document_key(content) for _, content in window]
         known = self._cache.documents(keys) if self._cache else {}
         new: dict[bytes, list[Passage]] = {}
-        for key, (path, _, text) in zip(keys, window, strict=True):
-            if key not in known and key not in new:
-                new[key] = chunk(
-                    text,
-                    kind_of(path),
-                    budget=self._budget,
-                    count=self._count,
-                    offsets=self._model.tokenizer.offsets,
-                )
+        incomplete = set()
+        for key, (path, content) in zip(keys, window, strict=True):
+            if key in known or key in new:
+                if content.text is None:
+                    self._report.walk.take(content.kind)
+                continue
+            extracted = extract(path, content, self._report.walk)
+            if extracted is None:
+                continue
+            if extracted.problems:  # are not kept, and so not named again, by the cache
+                incomplete.add(key)
+            new[key] = self.reader.passages(extracted.text, content.kind)
         if new and self._cache:
-            self._cache.add_documents(new)
+            self._cache.add_documents({key: passages for key, passages in new.items() if key not in incomplete})
         known |= new
-        return [(path, passage) for key, (path, _, _) in zip(keys, window, strict=True) for passage in known[key]]
+        return [(path, passage) for key, (path, _) in zip(keys, window, strict=True) for passage in known.get(key, ())]
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """float32 [len(texts), dimensions]."""
@@ -217,10 +199,7 @@ class _Searcher:
         known = self._cache.vectors(keys, self._model.dimensions) if self._cache else {}
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         for batch in _batches(list(new.items())):
-            # Passages are made to fit: one that does not would be our mistake, and must not pass in silence.
-            made = self._model.encode(
-                [text for _, text in batch], prompt=self._prompt, truncation="error", progress=False
-            )
+            made, _ = self.reader.vectors([text for _, text in batch])
             fresh = {key: row for (key, _), row in zip(batch, made, strict=True)}
             if self._cache:
                 self._cache.add_vectors(fresh)
@@ -230,21 +209,21 @@ class _Searcher:
         self._report.cached += len(texts) - len(new)
         return np.stack([known[key] for key in keys])
 
-    def _count(self, texts: Sequence[str]) -> list[int]:
-        """Tokens each text adds behind the prompt, with which it may share one."""
-        if not self._prompt:
-            return self._model.tokenizer.count(texts)
-        return [n - self._prompt_tokens for n in self._model.tokenizer.count([self._prompt + text for text in texts])]
-
-    def _document_key(self, path: Path, data: bytes) -> bytes:
-        content = hashlib.sha256(data).hexdigest()
+    def _document_key(self, content: Content) -> bytes:
+        digest = hashlib.sha256(content.data).hexdigest()
         return _key(
-            "document", content, kind_of(path), CHUNKING_VERSION, self._budget, self._prompt, self._model.fingerprint
+            "document",
+            digest,
+            content.kind,
+            CHUNKING_VERSION,
+            self.reader.budget,
+            self.reader.prompt,
+            self._model.fingerprint,
         )
 
     def _vector_key(self, text: str) -> bytes:
         model = self._model
-        return _key("vector", model.fingerprint, model.engine.precision, model.dimensions, self._prompt, text)
+        return _key("vector", model.fingerprint, model.engine.precision, model.dimensions, self.reader.prompt, text)
 
 
 def _batches(items: list[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:

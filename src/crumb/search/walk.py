@@ -1,42 +1,30 @@
-"""Paths to the text files at and below them, and an account of what was passed over.
+"""Paths to the files at and below them, and an account of what was passed over.
 
-Enters: paths as a person names them. Leaves: files in an order that does not depend on the disk, then the text of each.
-Knows nothing of what is in the texts. What is not searched:
+Enters: paths as a person names them. Leaves: files in an order that does not depend on the disk. Knows nothing of what
+is in them. What is passed over:
 
 - names that start with a dot, links, what git ignores, and folders made by tools: `__pycache__`, `node_modules`,
-  virtual environments, caches that carry a CACHEDIR.TAG. A path that is named is searched all the same;
-- what is too large, and what is not text. Text is UTF-8; UTF-16 or UTF-32 with a byte order mark; or Windows-1252 (of
-  which Latin-1 is a part) with no control characters and at most 30 % of characters beyond ASCII.
+  virtual environments, caches that carry a CACHEDIR.TAG. A path that is named is taken all the same;
+- what is too large. PDF and DOCX, most of which is pictures and fonts, may be ten times as large as other files.
 """
 
 from __future__ import annotations
 
-import codecs
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from crumb.errors import CrumbError
-from crumb.search.gitignore import Rule, Scope, parse, verdict
+from crumb.search.gitignore import Scope, parse, verdict
+from crumb.text.structure import DOCUMENTS, kind_of
 
 MAX_FILE_SIZE = 5_000_000  # bytes
-BINARY_PROBE = 8192  # bytes; a NUL among them means that a file is no text, unless a byte order mark says UTF-16 or -32
+MAX_DOCUMENT_SIZE = 50_000_000
 
-_GENERATED = {"__pycache__", "node_modules"}
+GENERATED = {"__pycache__", "node_modules"}
 _CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55"
-# UTF-32's mark starts with UTF-16's: the longer ones come first
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-_HIGH = re.compile(rb"[\x80-\xff]")
 
 
 class PathError(CrumbError, FileNotFoundError):
@@ -45,19 +33,38 @@ class PathError(CrumbError, FileNotFoundError):
 
 @dataclass
 class WalkReport:
-    """What a walk met. `files` were read as text, by `encodings`; `skipped` counts the others by reason (a folder that
-    is not entered counts once); `unreadable` says which could not be read, and why.
+    """What a walk met. `files` were read, by `encodings` ("pdf" and "docx" among them); `skipped` counts the others by
+    reason (a folder that is not entered counts once); `unreadable` says which could not be read (files, folders, pages
+    of a PDF), and why; `closed` are the folders among them.
     """
 
     files: int = 0
     encodings: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
+    closed: list[Path] = field(default_factory=list)
 
-    def fail(self, path: Path, error: OSError) -> None:
+    def add(self, other: WalkReport) -> None:
+        """Counts what another report has."""
+        self.files += other.files
+        self.encodings += other.encodings
+        self.skipped += other.skipped
+        self.unreadable += other.unreadable
+        self.closed += other.closed
+
+    def fail(self, path: Path, error: OSError | str) -> None:
         """Counts a path that could not be read."""
         self.skipped["unreadable"] += 1
-        self.unreadable.append(f"{path}: {error.strerror or error}")
+        self.unreadable.append(f"{path}: {error if isinstance(error, str) else error.strerror or error}")
+
+    def reasons(self) -> str:
+        """`2 hidden, 1 not text`; "" where nothing was passed over."""
+        return ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.skipped.items()))
+
+    def take(self, encoding: str) -> None:
+        """Counts a file that was read."""
+        self.files += 1
+        self.encodings[encoding] += 1
 
 
 def walk(
@@ -66,7 +73,7 @@ def walk(
     *,
     ignore: bool = True,
     globs: Sequence[str] = (),
-    max_file_size: int = MAX_FILE_SIZE,
+    max_file_size: int | None = None,
 ) -> list[Path]:
     """The files at and below `paths`: in the order of `paths`, below a folder by name, each file once.
 
@@ -75,61 +82,32 @@ def walk(
         ignore: leave out what git ignores and folders made by tools.
         globs: patterns as in a .gitignore, here for what to keep: a file below a folder has to match one, the last that
             matches decides, and "!pattern" leaves out.
-        max_file_size: bytes of the largest file to take.
+        max_file_size: bytes of the largest file to take; None for MAX_FILE_SIZE, of PDF and DOCX MAX_DOCUMENT_SIZE.
 
     Raises:
         PathError: one of `paths` is no file or folder.
     """
-    walker = _Walker(report, parse("\n".join(globs).encode()), ignore, max_file_size)
+    walker = _Walker(report, Globs(globs), ignore, max_file_size)
     return [path for named in paths for path in walker.named(named)]
 
 
-def read(path: Path, report: WalkReport) -> tuple[bytes, str] | None:
-    """The bytes and the text of a file; None, and counted in `report`, if it cannot be read or is no text."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        report.fail(path, error)
-        return None
-    decoded = decode(data)
-    if decoded is None:
-        report.skipped["not text"] += 1
-        return None
-    text, encoding = decoded
-    report.files += 1
-    report.encodings[encoding] += 1
-    return data, text
+class Globs:
+    """Patterns as in a .gitignore, here for what to keep: the last that matches decides, "!pattern" leaves out."""
 
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._rules = parse("\n".join(patterns).encode())
+        self._by_default = all(rule.negated for rule in self._rules)
 
-def decode(data: bytes) -> tuple[str, str] | None:
-    """The text in `data` and its encoding; None if it is no text (see the top of this module)."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            text = _decoded(data, "utf-8-sig" if encoding == "utf-8" else encoding)
-            return None if text is None else (text, encoding)
-    if b"\0" in data[:BINARY_PROBE]:
-        return None
-    text = _decoded(data, "utf-8")
-    if text is not None:
-        return text, "utf-8"
-    if _CONTROLS.search(data) or 10 * len(_HIGH.findall(data)) > 3 * len(data):
-        return None
-    text = _decoded(data, "cp1252")
-    return None if text is None else (text, "windows-1252")
-
-
-def _decoded(data: bytes, encoding: str) -> str | None:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return None
+    def match(self, path: Path, top: Path) -> bool:
+        """Whether a file below the folder `top` is to be kept."""
+        says = verdict(self._rules, os.fsencode(path.relative_to(top)), os.fsencode(path.name), is_folder=False)
+        return self._by_default if says is None else says
 
 
 class _Walker:
-    def __init__(self, report: WalkReport, globs: list[Rule], ignore: bool, max_file_size: int) -> None:
+    def __init__(self, report: WalkReport, globs: Globs, ignore: bool, max_file_size: int | None) -> None:
         self._report = report
         self._globs = globs
-        self._by_default = all(rule.negated for rule in globs)
         self._ignore = ignore
         self._max_file_size = max_file_size
         self._seen: set[tuple[int, int]] = set()
@@ -148,6 +126,7 @@ class _Walker:
             entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             self._report.fail(folder, error)
+            self._report.closed.append(folder)
             return
         for entry in entries:
             path = folder / entry.name
@@ -176,22 +155,24 @@ class _Walker:
         return None if entry.is_file(follow_symlinks=False) else "special files"
 
     def _unwanted(self, path: Path, top: Path) -> str | None:
-        says = verdict(self._globs, os.fsencode(path.relative_to(top)), os.fsencode(path.name), is_folder=False)
-        return None if (self._by_default if says is None else says) else "not matched by --glob"
+        return None if self._globs.match(path, top) else "not matched by --glob"
 
     def _file(self, path: Path, stat: os.stat_result) -> Iterator[Path]:
         identity = (stat.st_dev, stat.st_ino)
         if identity in self._seen:
             return
         self._seen.add(identity)
-        if stat.st_size > self._max_file_size:
-            self._report.skipped[f"larger than {self._max_file_size / 1e6:g} MB"] += 1
+        limit = self._max_file_size
+        if limit is None:
+            limit = MAX_DOCUMENT_SIZE if kind_of(path) in DOCUMENTS else MAX_FILE_SIZE
+        if stat.st_size > limit:
+            self._report.skipped[f"larger than {limit / 1e6:g} MB"] += 1
         else:
             yield path
 
 
 def _is_generated(folder: os.DirEntry[str]) -> bool:
-    if folder.name in _GENERATED or Path(folder, "pyvenv.cfg").is_file():
+    if folder.name in GENERATED or Path(folder, "pyvenv.cfg").is_file():
         return True
     tag = Path(folder, "CACHEDIR.TAG")
     return tag.is_file() and tag.read_bytes().startswith(_CACHE_TAG)

@@ -55,3 +55,8 @@ def staging_dir() -> Path:
 def locks_dir() -> Path:
     """One lock file per model."""
     return home() / "locks"
+
+
+def collections_dir() -> Path:
+    """Collections that are opened by name, one folder each."""
+    return home() / "collections"

@@ -14,8 +14,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from crumb.text.code import code_blocks, python_blocks
+from crumb.text.docx import docx_document
 from crumb.text.html import html_document
 from crumb.text.markdown import markdown_blocks
+from crumb.text.pdf import pdf_document
 from crumb.text.structure import Block, Document, Kind, is_blank, leaves, paragraphs, split_lines
 
 # Part of every cache key: raise it whenever the same document would give other passages.
@@ -38,8 +40,8 @@ class Passage:
 
     Attributes:
         text: as in the document (for HTML its visible text), without blank lines around it.
-        start_line, end_line: lines of the source, from 1, both included. Where a line had to be split, one passage ends
-            and the next starts on it.
+        start_line, end_line: lines of the source, from 1, both included; of a PDF its pages, of a DOCX its paragraphs.
+            Where a line had to be split, one passage ends and the next starts on it.
         heading: what stands above it, outermost first, as "A > B"; "" for nothing.
     """
 
@@ -60,7 +62,7 @@ class Passage:
         return f"{SEPARATOR.join(missing)}\n{self.text}" if missing else self.text
 
 
-def chunk(text: str, kind: Kind, *, budget: int, count: Count, offsets: Offsets) -> list[Passage]:
+def chunk(text: str, kind: Kind, *, budget: int, count: Count, offsets: Offsets, overlap: int = 0) -> list[Passage]:
     """The passages of a document.
 
     Args:
@@ -68,25 +70,34 @@ def chunk(text: str, kind: Kind, *, budget: int, count: Count, offsets: Offsets)
             character can exceed it, if the tokenizer makes so many tokens of that.
         count: tokens of each text of a batch (a model's `tokenizer.count`).
         offsets: characters of each token of a text (a model's `tokenizer.offsets`).
+        overlap: most tokens that a passage repeats from the end of the one before it, if that stands under the same
+            headings: whole lines, or of a line that is longer its last words. They are part of `budget`.
 
     Returns:
         Passages in order. Their lines cover all that are not blank, and their texts hold every character that is no
         white space (of HTML: that is visible).
 
     Raises:
-        ValueError: `budget` is below MIN_BUDGET.
+        ValueError: `budget` is below MIN_BUDGET, or `overlap` is more than half of it or leaves less than that.
     """
     if budget < MIN_BUDGET:
         raise ValueError(f"a passage needs a budget of at least {MIN_BUDGET} tokens, got {budget}")
+    most = max(0, min(budget // 2, budget - MIN_BUDGET))
+    if not 0 <= overlap <= most:
+        raise ValueError(f"passages of {budget} tokens can overlap by 0 to {most} tokens, got {overlap}")
     document = _parse(text, kind)
     if not document.blocks:
         return []
-    return _Chunker(document, budget, count, offsets).passages()
+    return _Chunker(document, budget - overlap, count, offsets).passages(overlap)
 
 
 def _parse(text: str, kind: Kind) -> Document:
     if kind == "html":
         return html_document(text)
+    if kind == "pdf":
+        return pdf_document(text)
+    if kind == "docx":
+        return docx_document(text)
     lines = split_lines(text)
     if kind == "markdown":
         blocks = markdown_blocks(lines)
@@ -125,11 +136,13 @@ class _Chunker:
         self._blocks = document.blocks
         self._budget = budget
         self._count = count
+        self._offsets = offsets
         # A quarter for the headings at most; the rest is room for text whatever stands above it.
         self._headings = _headings(set(_trails(document.blocks)), budget // 4, count)
         self._atoms = _atoms(document.lines, budget - budget // 4, count, offsets)
 
-    def passages(self) -> list[Passage]:
+    def passages(self, overlap: int = 0) -> list[Passage]:
+        """The passages; with `overlap` they may have so many tokens more than the budget."""
         units = self._pack([unit for block in self._blocks for unit in self._split(block)])
         while True:
             passages = [self._passage(unit) for unit in units]
@@ -141,8 +154,22 @@ class _Chunker:
                 for half in (_halves(unit) if tokens > self._budget else [unit])
             ]
             if len(halved) == len(units):
-                return passages
+                return self._overlapping(units, passages, overlap) if overlap else passages
             units = halved
+
+    def _overlapping(self, units: list[_Unit], passages: list[Passage], overlap: int) -> list[Passage]:
+        """Each passage with the end of the one before it, where both stand under the same headings."""
+        longer = list(passages)
+        for i, (above, unit) in enumerate(pairwise(units), start=1):
+            if above.trail == unit.trail:
+                tail = _tail(above.atoms, overlap, self._offsets)
+                longer[i] = self._passage(_Unit(unit.trail, [*tail, *unit.atoms]))
+        # As above, counts need not add up; a passage that came out too long goes without.
+        counts = self._count([passage.embedding_text for passage in longer])
+        return [
+            long if tokens <= self._budget + overlap else short
+            for long, short, tokens in zip(longer, passages, counts, strict=True)
+        ]
 
     def _split(self, block: Block) -> list[_Unit]:
         """The block as one unit if it fits, else as few as its structure allows."""
@@ -187,6 +214,24 @@ class _Chunker:
             parts += ["\n" * min(atom.line - above.line, _MOST_LINE_FEEDS), atom.text]
         text = "".join(parts).rstrip()
         return Passage(text, self._numbers[first.line], self._numbers[last.line], self._headings[unit.trail][0])
+
+
+def _tail(atoms: Sequence[_Atom], limit: int, offsets: Offsets) -> list[_Atom]:
+    """The last atoms, together at most `limit` tokens; of one that is larger, its last words."""
+    tail: list[_Atom] = []
+    for atom in reversed(atoms):
+        limit -= atom.tokens
+        if limit < 0:
+            break
+        tail.insert(0, atom)
+    if tail:
+        return tail
+    line, text, _ = atoms[-1]
+    starts = [start for start, _ in offsets(text)]
+    first = max(1, limit + atoms[-1].tokens)
+    words = (start for start in starts[-first:] if start and text[start - 1].isspace())
+    at = next(words, None)
+    return [] if at is None else [_Atom(line, text[at:], len([start for start in starts if start >= at]))]
 
 
 def _halves(unit: _Unit) -> list[_Unit]:

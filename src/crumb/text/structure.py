@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Literal, NamedTuple
 
-Kind = Literal["markdown", "html", "python", "code", "text"]
+Kind = Literal["markdown", "html", "python", "code", "text", "pdf", "docx"]
+
+# Kinds whose files hold no text as such; it is taken out of them first, and then looks as `crumb.text.pdf` and
+# `crumb.text.docx` say.
+DOCUMENTS: frozenset[Kind] = frozenset(("pdf", "docx"))
+
+Unit = Literal["line", "page", "paragraph"]
 
 TITLE_CHARACTERS = 80  # a longer title is shortened where it stands above other text; the line itself stays whole
 
@@ -25,12 +31,19 @@ _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys(("html", "htm", "xhtml"), "html"),
     **dict.fromkeys(("py", "pyi", "pyw"), "python"),
     **dict.fromkeys(_CODE.split(), "code"),
+    "pdf": "pdf",
+    "docx": "docx",
 }
 
 
 def kind_of(path: PurePath) -> Kind:
     """The kind that a file's suffix tells; "text" for what is not known."""
     return _SUFFIXES.get(path.suffix[1:].lower(), "text")
+
+
+def unit_of(kind: str) -> Unit:
+    """What the numbers of a passage's lines count in a text of this kind."""
+    return "page" if kind == "pdf" else "paragraph" if kind == "docx" else "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Lines as they are read, the number (from 1) of the source line each one comes from, and all blocks in order."""
+    """Lines as they are read, the number (from 1) of the source line each one comes from, and all blocks in order.
+
+    Where a source has no lines, the number is that of the page (PDF) or the paragraph (DOCX).
+    """
 
     lines: list[str]
     numbers: list[int]
