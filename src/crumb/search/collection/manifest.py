@@ -106,13 +106,13 @@ class Manifest:
             CollectionError: it is damaged, or of another version.
         """
         names = {f.name for f in fields(cls)}
-        if not isinstance(data, Mapping) or not names <= set(data):
-            raise CollectionError(f"{where} is no collection of crumb's, or its description is damaged")
-        if data["schema"] != SCHEMA:
+        if isinstance(data, Mapping) and data.get("schema", SCHEMA) != SCHEMA:
             raise CollectionError(
                 f"{where} is written in version {data['schema']!r} of the format, this crumb reads version {SCHEMA}; "
                 "use the crumb that made it, or embed the texts into a new collection"
             )
+        if not isinstance(data, Mapping) or not names <= set(data):
+            raise CollectionError(f"{where} is no collection of crumb's, or its description is damaged")
         return cls(**{name: data[name] for name in names})
 
     def as_dict(self) -> dict[str, Any]:
