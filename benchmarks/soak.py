@@ -2,7 +2,8 @@
 
 Enters: the default model in every precision of this CPU, and the texts of tests/data. Leaves: calls done, and memory as
 time goes; exits with 1 if a text ever got other bits than at first, or if memory grew from the third quarter of the
-time to the last (before, every thread meets its largest texts for the first time). Each thread draws a model, a handful of texts, layers and a number of engine threads, again and again.
+time to the last (before, every thread meets its largest texts for the first time). Each thread draws a model, a
+handful of texts, layers and a number of engine threads, again and again.
 """
 
 from __future__ import annotations

@@ -134,15 +134,16 @@ def run(folder: Path, kills: int, seed: int, longest: float = 0.6) -> Counter[st
         process = subprocess.Popen(
             [sys.executable, __file__, "--child", str(folder), "--seed", str(seed + kill)],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
         )
         assert process.stdout is not None
         first = [process.stdout.readline(), process.stdout.readline()]  # by now the model is loaded
         time.sleep(rng.uniform(0, longest))
         process.kill()
-        rest, errors = process.communicate()
-        assert first[1], errors
+        rest = process.stdout.read()  # and not communicate(), which would not see what readline() has read ahead
+        process.wait()
+        process.stdout.close()
+        assert first[1], "the child has failed; its error stands above"
         lines = [*first, *rest.splitlines()]
         state, wanted = replay(lines, state)
         cut_off[what(lines) if wanted is not None else "nothing"] += 1

@@ -272,7 +272,7 @@ def cosines(model: crumb.Model, question: str, passages: list[tuple[Any, str]]) 
 # --- words, and both rankings together
 
 
-def bm25(question: str, passages: list[tuple[Any, str]], k: float = 1.2, b: float = 0.75, length: float = 256) -> Any:
+def bm25(question: str, passages: list[tuple[Any, str]], k: float = 1.2, b: float = 0.75, length: float = 100) -> Any:
     """BM25 of every passage, written out; words are those of SENTENCES that need no stemming."""
 
     def words(text: str) -> list[str]:

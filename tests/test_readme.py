@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: Any) -> None:
-    (block,) = blocks("python")
+    block, _ = blocks("python")
     if "bf16" not in PRECISIONS.values():
         block = block.replace('crumb.load(precision="bf16")', "pass")
     monkeypatch.chdir(tmp_path)
@@ -37,6 +37,20 @@ def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: Any)
     assert names["report"].texts == 2
     found = names["crumb"].semantic_search(names["model"].encode("rotating keys"), names["docs"], top_k=1)
     assert found[0][0]["corpus_id"] == 1
+
+
+def test_collection(crumb_home: Path, monkeypatch: pytest.MonkeyPatch, reference: Any) -> None:
+    _, block = blocks("python")
+    monkeypatch.setenv("CRUMB_HOME", str(crumb_home))
+    names: dict[str, Any] = {}
+    exec(block, names)
+    (hit,) = names["hits"]
+    shown = re.search(r"# \('(.*)', (0\.\d+)…\)", block)
+    assert shown is not None
+    assert hit.id == shown[1]
+    expected = float(reference.similarity(*reference.encode(["who changes the keys?", hit.text])[:, None]))
+    assert hit.score == pytest.approx(expected, abs=0.005)
+    assert 0 <= expected - float(shown[2]) < 0.01
 
 
 def test_commands(tmp_path: Path, run_crumb: Callable[..., subprocess.CompletedProcess[str]]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from crumb.model import Model
 from crumb.search.collection.backend import Backend, Found
 from crumb.search.collection.bars import bar
 from crumb.search.collection.entries import entries, windows
-from crumb.search.collection.errors import CollectionError, already_there
+from crumb.search.collection.errors import CollectionError, DiskFullError, already_there
 from crumb.search.collection.filters import METADATA, AnyOf, Filter, both, parse
 from crumb.search.collection.ids import Id, check_id, head_of, points_of
 from crumb.search.collection.items import AddReport, Hit, Item
@@ -31,7 +32,8 @@ from crumb.search.collection.manifest import Encoding, Strategy
 from crumb.search.collection.opening import open_backend
 from crumb.search.collection.pushing import push
 from crumb.search.collection.searching import Finder, away
-from crumb.search.collection.writing import WHOLE, Words, Writer
+from crumb.search.collection.words import Words
+from crumb.search.collection.writing import WHOLE, Writer
 from crumb.search.passages import PassageReader
 from crumb.text.structure import Kind
 from crumb.vectors.normalize import Floats, normalize
@@ -100,7 +102,7 @@ class Collection:
         self._release = opened.release
         self._given = opened.model
         self._writing = threading.RLock()
-        self._words = Words()
+        self._words = Words(opened.manifest.language, opened.manifest.average_words)
         self._chunks = self.manifest.strategy == "chunks"
         self._heads = AnyOf("chunk", (0,)) if self._chunks else None
         self._fields = self._backend.indexed_fields()
@@ -211,8 +213,7 @@ class Collection:
                     shown.update(len(window))
             finally:
                 self._backend.flush()
-            if self._backend.needs_optimizing():
-                self._backend.optimize()
+            self._tidy_up()
         if report.truncated_texts:
             warnings.warn(
                 f"{report.truncated_texts} texts were longer than the context of {self.model.context} tokens and lost "
@@ -245,8 +246,7 @@ class Collection:
                 page = found[i : i + _PAGE]
                 self._backend.delete([p for f in page for p in points_of(f.id, f.payload["chunks"])])
             self._backend.flush()
-            if self._backend.needs_optimizing():
-                self._backend.optimize()
+            self._tidy_up()
         return len(found)
 
     def optimize(self) -> bool:
@@ -407,6 +407,14 @@ class Collection:
         if self._closed:
             raise CollectionError(f"{self._where} was closed; open it again")
 
+    def _tidy_up(self) -> None:
+        """Builds the graph if it is time. What was asked for is done by now, so want of room only makes it slower."""
+        if self._backend.needs_optimizing():
+            try:
+                self._backend.optimize()
+            except DiskFullError as error:
+                warnings.warn(f"everything was written, but searching stays slow: {error}", stacklevel=4)
+
     def _refuse_known(self, ids: Sequence[Id]) -> None:
         for page in _pages([head_of(check_id(document)) for document in ids]):
             for found in self._backend.retrieve(page, ["id"]).values():
@@ -420,8 +428,9 @@ class Collection:
         if missing and self._backend.count(None) >= _INDEX_FROM:
             with self._writing:
                 for key, kind in missing.items():
-                    self._backend.index_field(key, kind)
-                    self._fields[key] = kind
+                    with suppress(DiskFullError):  # the search is right without, and slower
+                        self._backend.index_field(key, kind)
+                        self._fields[key] = kind
         return parsed.condition
 
     def _finder(self, where: Filter | None, *, exact: bool, oversample: float | None, per_document: bool) -> Finder:

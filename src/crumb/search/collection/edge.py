@@ -37,7 +37,7 @@ from crumb.search.collection.filters import (
     Within,
     flags,
 )
-from crumb.search.collection.space import need
+from crumb.search.collection.space import LEAST, need
 from crumb.vectors.normalize import Floats
 
 SHARD, REPLACING, PENDING = "shard", "replacing.json", "pending.json"
@@ -108,7 +108,9 @@ class Edge:
     @classmethod
     def open(cls, folder: Path) -> Edge:
         """The shard that is there, with whatever was left half-done finished."""
-        need(folder, 0, "opening the collection")
+        # Reading a hole of a file takes room on some file systems (tmpfs), and all vectors are read.
+        holes = sum(_hole(path) for path in (folder / SHARD).rglob("chunk_*.mmap"))
+        need(folder, holes, "opening the collection", reserve=LEAST)
         try:
             edge = cls(folder, engine().EdgeShard.load(str(folder / SHARD)))
         except Exception as error:
@@ -146,7 +148,7 @@ class Edge:
             (self._folder / REPLACING).unlink()
 
     def delete(self, ids: Sequence[str]) -> None:
-        need(self._folder, 64 * len(ids), "a removal")
+        need(self._folder, 64 * len(ids), "a removal", reserve=LEAST)
         self._update(self._q.UpdateOperation.delete_points(list(ids)))
         self._pending += len(ids)
 
@@ -287,6 +289,12 @@ class Edge:
                 return q.HasIdCondition(set(ids))
 
 
+def _hole(path: Path) -> int:
+    """Bytes of a sparse file that have no room on the disk yet."""
+    stat = path.stat()
+    return max(0, stat.st_size - 512 * stat.st_blocks)
+
+
 def _read_pending(path: Path) -> int:
     try:
         return int(path.read_text(encoding="utf-8"))
@@ -306,6 +314,6 @@ def _found(record: Any, score: float = 0.0) -> Found:
 
 
 def _size(point: Point) -> int:
-    """Bytes that a point takes in the log and in the segment, no less."""
-    text = sum(4 * len(value) for value in point.payload.values() if isinstance(value, str))
-    return 16 * len(point.dense) + 32 * len(point.sparse.indices) + 3 * text + 2048
+    """Bytes that a point takes, once in the log and once in its segment; no less than was measured (docs/log.md)."""
+    payload = len(json.dumps(point.payload, ensure_ascii=False).encode())
+    return 12 * len(point.dense) + 32 * len(point.sparse.indices) + 5 * payload // 2 + 1024

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from crumb.model import Model, load
 from crumb.search.collection.errors import CollectionError
+from crumb.search.collection.words import AVERAGE_WORDS, LANGUAGE
 from crumb.search.passages import PassageReader
 from crumb.store import resolve
 from crumb.text.chunk import CHUNKING_VERSION
@@ -31,6 +32,7 @@ class Manifest:
         fingerprint: the model's; equal ones mean equal vectors.
         prompts: before a passage, and before a question.
         budget, overlap: tokens of a passage (0 with "one-vector").
+        language, average_words: how BM25 finds stems, and which length of a passage it takes for usual.
     """
 
     model: str
@@ -44,6 +46,8 @@ class Manifest:
     strategy: str
     budget: int
     overlap: int
+    language: str = LANGUAGE
+    average_words: float = AVERAGE_WORDS
     chunking: int = CHUNKING_VERSION
     schema: int = SCHEMA
 
@@ -102,13 +106,13 @@ class Manifest:
             CollectionError: it is damaged, or of another version.
         """
         names = {f.name for f in fields(cls)}
-        if not isinstance(data, Mapping) or not names <= set(data):
-            raise CollectionError(f"{where} is no collection of crumb's, or its description is damaged")
-        if data["schema"] != SCHEMA:
+        if isinstance(data, Mapping) and data.get("schema", SCHEMA) != SCHEMA:
             raise CollectionError(
                 f"{where} is written in version {data['schema']!r} of the format, this crumb reads version {SCHEMA}; "
                 "use the crumb that made it, or embed the texts into a new collection"
             )
+        if not isinstance(data, Mapping) or not names <= set(data):
+            raise CollectionError(f"{where} is no collection of crumb's, or its description is damaged")
         return cls(**{name: data[name] for name in names})
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,41 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from crumb.model import EncodeReport
-from crumb.search.collection.backend import Backend, Point, Replacement, Sparse
-from crumb.search.collection.edge import engine
+from crumb.search.collection.backend import Backend, Point, Replacement
 from crumb.search.collection.entries import Entry, refuse_twice
 from crumb.search.collection.errors import already_there
 from crumb.search.collection.filters import METADATA, flags
 from crumb.search.collection.ids import points_of
 from crumb.search.collection.items import AddReport
+from crumb.search.collection.words import Words
 from crumb.search.passages import PassageReader
 from crumb.text.chunk import Passage
 
 WHOLE = "whole"  # the payload's key of a document's full text, in its first point, where a passage does not hold it
 _KNOWN = ["hash", "chunks", METADATA]
 _POINTS_A_WRITE = 1_000
-
-
-class Words:
-    """BM25 vectors (Robertson and Zaragoza 2009), the same for every engine: they are made here.
-
-    Weights are tf (k + 1) / (tf + k (1 - b + b length / avg_len)) with Qdrant's k = 1.2, b = 0.75 and avg_len = 256,
-    for English: lower case, without stop words, stems by Snowball. The engine multiplies by the inverse frequency,
-    log(1 + (N - n + 0.5) / (n + 0.5)).
-    """
-
-    def __init__(self) -> None:
-        self._bm25 = engine().Bm25()
-
-    def of_passage(self, text: str) -> Sparse:
-        """A passage's words with their weights."""
-        vector = self._bm25.embed_document(text)
-        return Sparse(vector.indices, vector.values)
-
-    def of_query(self, text: str) -> Sparse:
-        """A question's words, each with weight 1; none where it holds nothing but stop words."""
-        vector = self._bm25.embed_query(text)
-        return Sparse(vector.indices, vector.values)
 
 
 @dataclass(frozen=True, slots=True)
