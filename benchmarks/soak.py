@@ -71,9 +71,7 @@ def main() -> None:
     quarter = len(seen) // 4
     # medians: a long text's buffers come and go
     growth = statistics.median(seen[-quarter:]) - statistics.median(seen[-2 * quarter : -quarter])
-    print(
-        f"{sum(calls):,} calls, {len(wrong)} vectors with other bits, {growth:+.0f} MB from the third quarter to the last"
-    )
+    print(f"{sum(calls):,} calls, {len(wrong)} vectors with other bits, {growth:+.0f} MB since the third quarter")
     for line in wrong[:10]:
         print(line)
     raise SystemExit(bool(wrong) or growth > _ALLOWED_GROWTH)
