@@ -1,7 +1,8 @@
-// The scans in AVX2. Compiled with -mavx2 -mfma -mf16c -mpopcnt; runs only where CPUID says so.
+// The scans in AVX2. Compiled with -mavx2 -mfma -mf16c; runs only where CPUID says so.
 #include <cpuid.h>
 
 #include "generic.h"
+#include "lookup_avx2.h"
 #include "vec_avx2.h"
 
 namespace crumb::scoring::avx2 {
@@ -18,9 +19,17 @@ static bool has_f16c() {
 }
 
 static bool supported() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt") && has_f16c();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 
-const Table table = generic::make<Scan>("avx2", supported);
+static constexpr Table with_lookup() {
+  Table table = generic::without_bits<Scan>("avx2", supported);
+  table.bit_distances = bit_distances;
+  table.table_words = table_words;
+  table.tabulate = tabulate;
+  return table;
+}
+
+const Table table = with_lookup();
 
 }  // namespace crumb::scoring::avx2

@@ -230,7 +230,7 @@ static void integer_dots(const IntegerJob& job) {
 template <class V, int Planes>
 static void bit_distances_of(const BitsJob& job) {
   for (int query = 0; query < job.query_count; ++query) {
-    const std::uint64_t* bits = job.queries + static_cast<std::ptrdiff_t>(query) * (1 + Planes) * job.words;
+    const std::uint64_t* bits = job.queries + static_cast<std::ptrdiff_t>(query) * job.record;
     const std::uint64_t* planes = bits + job.words;
     std::int32_t* out = job.out + static_cast<std::ptrdiff_t>(query) * job.count;
     for (int r = 0; r < job.count; ++r) {
@@ -254,9 +254,28 @@ static void bit_distances(const BitsJob& job) {
   return job.planes == 1 ? bit_distances_of<V, 1>(job) : bit_distances_of<V, kPlanes>(job);
 }
 
+// Counting bits needs no tables
+template <class V>
+static int table_words(int) {
+  return 0;
+}
+
+template <class V>
+static void tabulate(std::uint64_t*, int, int) {}
+
+// The table of a set without its distances of bits, and with them
+template <class V>
+constexpr Table without_bits(const char* name, bool (*supported)()) {
+  return {name, supported, dots<V>, integer_dots<V>, nullptr, nullptr, nullptr, squares<V>, expand<V>};
+}
+
 template <class V>
 constexpr Table make(const char* name, bool (*supported)()) {
-  return {name, supported, dots<V>, integer_dots<V>, bit_distances<V>, squares<V>, expand<V>};
+  Table table = without_bits<V>(name, supported);
+  table.bit_distances = bit_distances<V>;
+  table.table_words = table_words<V>;
+  table.tabulate = tabulate<V>;
+  return table;
 }
 
 }  // namespace crumb::scoring::generic

@@ -21,6 +21,7 @@ constexpr std::int64_t kGroupBytes = 192 << 10;
 // What a thread takes at a time: some hundredths of a millisecond, and rows that lie together
 constexpr std::int64_t kTaskBytes = 256 << 10;
 constexpr int kRowMultiple = 24;  // a multiple of every table's tile of rows
+constexpr int kBitRows = 256;      // rows of bits that are looked at together, a multiple of 32
 constexpr std::int64_t kHeapBytes = 64 << 20;
 
 int round_up(int n, int to) { return (n + to - 1) / to * to; }
@@ -192,26 +193,35 @@ std::int64_t group_of(std::int64_t query_bytes) {
 }
 
 // Bits and their weights in the layout of BitsJob; `fill(query, bits, planes)` writes bytes of one zeroed query
-template <class Fill>
-Buffer<std::uint64_t> bit_queries(std::int64_t count, int planes, int words, const Fill& fill) {
-  const auto size = static_cast<std::size_t>(words) * static_cast<std::size_t>(1 + planes);
-  Buffer<std::uint64_t> made = zeros<std::uint64_t>(static_cast<std::size_t>(count) * size);
-  for (std::int64_t q = 0; q < count; ++q) {
-    auto* bits = reinterpret_cast<unsigned char*>(made.get() + static_cast<std::size_t>(q) * size);
-    fill(q, bits, bits + 8 * words);
+class BitQueries {
+ public:
+  template <class Fill>
+  BitQueries(const Table& table, std::int64_t count, int planes, int words, const Fill& fill)
+      : planes_(planes), words_(words), record_(words * (1 + planes) + table.table_words(words)),
+        records_(zeros<std::uint64_t>(static_cast<std::size_t>(count * record_))) {
+    for (std::int64_t q = 0; q < count; ++q) {
+      std::uint64_t* record = records_.get() + q * record_;
+      auto* bits = reinterpret_cast<unsigned char*>(record);
+      fill(q, bits, bits + 8 * words);
+      table.tabulate(record, words, planes);
+    }
   }
-  return made;
-}
 
-void best_bits(const Table& table, const Corpus& corpus, const std::uint64_t* queries, int planes, int words, std::int64_t count,
-               int threads, const Found<std::int32_t>& found) {
-  const std::int64_t block = block_of(corpus.stride());
-  scan<std::int32_t>(corpus, block, count, group_of(std::int64_t{8} * words * (1 + planes)), threads, found,
-                     [&](int, std::int64_t row, int rows, std::int64_t first, int some, std::int32_t* out) {
-                       table.bit_distances({static_cast<const unsigned char*>(corpus.data) + row * corpus.stride(), corpus.stride(),
-                                            rows, queries + first * words * (1 + planes), words, planes, some, out});
-                     });
-}
+  void best(const Table& table, const Corpus& corpus, std::int64_t count, int threads, const Found<std::int32_t>& found) const {
+    scan<std::int32_t>(corpus, kBitRows, count, group_of(8 * record_), threads, found,
+                       [&](int, std::int64_t row, int rows, std::int64_t first, int some, std::int32_t* out) {
+                         table.bit_distances({static_cast<const unsigned char*>(corpus.data) + row * corpus.stride(),
+                                              corpus.stride(), rows, records_.get() + first * record_, words_, planes_, record_,
+                                              some, out});
+                       });
+  }
+
+ private:
+  int planes_;
+  int words_;
+  std::int64_t record_;
+  Buffer<std::uint64_t> records_;
+};
 
 int words_of(const Corpus& corpus) { return round_up(std::max((corpus.dims + 63) / 64, 1), kWordPad); }
 
@@ -303,37 +313,35 @@ void best_hamming(const Table& table, const Corpus& corpus, const unsigned char*
                   Found<std::int32_t> found) {
   const int words = words_of(corpus);
   const auto bytes = static_cast<std::size_t>(corpus.stride());
-  const Buffer<std::uint64_t> prepared =
-      bit_queries(count, 1, words, [&](std::int64_t q, unsigned char* bits, unsigned char* ones) {
-        std::memcpy(bits, queries + q * corpus.stride(), bytes);
-        std::memset(ones, 0xFF, bytes);
-      });
-  best_bits(table, corpus, prepared.get(), 1, words, count, threads, found);
+  const BitQueries prepared(table, count, 1, words, [&](std::int64_t q, unsigned char* bits, unsigned char* ones) {
+    std::memcpy(bits, queries + q * corpus.stride(), bytes);
+    std::memset(ones, 0xFF, bytes);
+  });
+  prepared.best(table, corpus, count, threads, found);
 }
 
 void best_weighted_bits(const Table& table, const Corpus& corpus, const float* queries, std::int64_t count, int threads,
                         Found<std::int32_t> found) {
   const int words = words_of(corpus);
   constexpr float kLargest = (1 << kPlanes) - 1;
-  const Buffer<std::uint64_t> prepared =
-      bit_queries(count, kPlanes, words, [&](std::int64_t q, unsigned char* bits, unsigned char* planes) {
-        const float* query = queries + q * corpus.dims;
-        float largest = 0.0F;
-        for (int i = 0; i < corpus.dims; ++i) {
-          if (!std::isfinite(query[i])) throw std::invalid_argument("query " + std::to_string(q) + " is not finite");
-          largest = std::max(largest, std::abs(query[i]));
-        }
-        for (int i = 0; i < corpus.dims && largest > 0.0F; ++i) {
-          const auto bit = static_cast<unsigned char>(1U << static_cast<unsigned>(i % 8));
-          if (query[i] > 0.0F) bits[i / 8] = static_cast<unsigned char>(bits[i / 8] | bit);
-          const auto weight = static_cast<unsigned>(std::lround(std::abs(query[i]) / largest * kLargest));
-          for (int p = 0; p < kPlanes; ++p) {
-            unsigned char& byte = planes[8 * words * p + i / 8];
-            if ((weight >> static_cast<unsigned>(p) & 1U) != 0) byte = static_cast<unsigned char>(byte | bit);
-          }
-        }
-      });
-  best_bits(table, corpus, prepared.get(), kPlanes, words, count, threads, found);
+  const BitQueries prepared(table, count, kPlanes, words, [&](std::int64_t q, unsigned char* bits, unsigned char* planes) {
+    const float* query = queries + q * corpus.dims;
+    float largest = 0.0F;
+    for (int i = 0; i < corpus.dims; ++i) {
+      if (!std::isfinite(query[i])) throw std::invalid_argument("query " + std::to_string(q) + " is not finite");
+      largest = std::max(largest, std::abs(query[i]));
+    }
+    for (int i = 0; i < corpus.dims && largest > 0.0F; ++i) {
+      const auto bit = static_cast<unsigned char>(1U << static_cast<unsigned>(i % 8));
+      if (query[i] > 0.0F) bits[i / 8] = static_cast<unsigned char>(bits[i / 8] | bit);
+      const auto weight = static_cast<unsigned>(std::lround(std::abs(query[i]) / largest * kLargest));
+      for (int p = 0; p < kPlanes; ++p) {
+        unsigned char& byte = planes[8 * words * p + i / 8];
+        if ((weight >> static_cast<unsigned>(p) & 1U) != 0) byte = static_cast<unsigned char>(byte | bit);
+      }
+    }
+  });
+  prepared.best(table, corpus, count, threads, found);
 }
 
 }  // namespace crumb::scoring

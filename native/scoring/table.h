@@ -54,9 +54,12 @@ struct BitsJob {
   const unsigned char* rows = nullptr;
   std::ptrdiff_t bytes = 0;  // of a row, and from one to the next
   int count = 0;
-  const std::uint64_t* queries = nullptr;  // [query_count][1 + planes][words]: the bits, then the weights' planes, lowest first
-  int words = 0;                           // bytes / 8 rounded up to kWordPad; what fills them has no weight
-  int planes = 0;                          // 1 or kPlanes
+  // [query_count][record]: a query's bits, [words], then the planes of its weights, [planes][words] with the lowest first, then
+  // what `tabulate` makes of them. What fills up the words has no weight.
+  const std::uint64_t* queries = nullptr;
+  int words = 0;  // bytes / 8 rounded up to kWordPad
+  int planes = 0;  // 1 or kPlanes
+  std::ptrdiff_t record = 0;
   int query_count = 0;
   std::int32_t* out = nullptr;  // [query_count][count]
 };
@@ -69,6 +72,9 @@ struct Table {
   void (*dots)(const DotJob& job);
   void (*integer_dots)(const IntegerJob& job);
   void (*bit_distances)(const BitsJob& job);
+  // Words for tables behind the planes of a query's record, and what fills them
+  int (*table_words)(int words);
+  void (*tabulate)(std::uint64_t* record, int words, int planes);
   // out[r] = the sum of squares of base + step * row r (null: of the row itself), not of bits
   void (*squares)(const Rows& rows, const float* step, const float* base, float* out);
   // One row as float32 [dims]

@@ -1,4 +1,4 @@
-// The scans' vocabulary of AVX2 with FMA, F16C and POPCNT.
+// The scans' vocabulary of AVX2 with FMA and F16C; bits are compared in lookup_avx2.h.
 #pragma once
 
 #include <cstring>
@@ -79,32 +79,6 @@ struct Scan {
     x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4E));
     return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xB1)));
   }
-
-  // POPCNT runs beside the vector units, four a cycle on Zen
-  static constexpr int bit_bytes = 8;
-  static inline std::uint64_t differ_n(const unsigned char* row, const std::uint64_t* bits, int bytes) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, row, static_cast<std::size_t>(bytes));
-    return word ^ *bits;
-  }
-  static inline std::uint64_t differ(const unsigned char* row, const std::uint64_t* bits) {
-    std::uint64_t word;
-    std::memcpy(&word, row, sizeof word);
-    return word ^ *bits;
-  }
-  template <int Planes>
-  struct BitSum {
-    std::int64_t counts[Planes] = {};
-    inline void add(int plane, std::uint64_t different, const std::uint64_t* weights) {
-      counts[plane] += _mm_popcnt_u64(different & *weights);
-    }
-    inline void settle() {}
-    inline std::int32_t total() const {
-      std::int64_t sum = 0;
-      for (int p = 0; p < Planes; ++p) sum += counts[p] << p;
-      return static_cast<std::int32_t>(sum);
-    }
-  };
 };
 
 }  // namespace crumb::scoring::avx2
