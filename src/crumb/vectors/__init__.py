@@ -1,4 +1,7 @@
-"""What is done to vectors once there are some: cut, normalise, quantise, compare, search. Knows nothing of texts or models."""
+"""What is done to vectors once there are some: cut, normalise, quantise, compare, search.
+
+Knows nothing of texts or models.
+"""
 
 from crumb.vectors.codes import Codes
 from crumb.vectors.normalize import cut, normalize

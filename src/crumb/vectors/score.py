@@ -1,8 +1,8 @@
 """The best rows of a corpus for each query, in whatever form the corpus is stored.
 
-Enters: queries and a corpus, as matrices or `Codes`. Leaves: scores and row numbers, best first. Knows nothing of texts.
-Codes are scored as the vectors that they stand for (`Codes.dequantize`), without making them: what a code is worth is
-folded into the query once, and the scan in native/scoring is a plain sum over the codes.
+Enters: queries and a corpus, as matrices or `Codes`. Leaves: scores and row numbers, best first. Knows nothing of
+texts. Codes are scored as the vectors that they stand for (`Codes.dequantize`), without making them: what a code is
+worth is folded into the query once, and the scan in native/scoring is a plain sum over the codes.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _codes(rows: npt.ArrayLike | Codes, what: str) -> Codes:
         array = np.asanyarray(rows)
         if array.dtype in (np.int8, np.uint8):
             raise ValueError(
-                f"a {what} of {array.dtype} may be bytes or bits: say which with crumb.vectors.Codes(array, encoding, …)"
+                f"a {what} of {array.dtype} may be bytes or bits: say which with crumb.vectors.Codes(array, encoding)"
             )
         if array.ndim != 2:
             raise ValueError(f"expected queries [n, d] and {what} [m, d], got a {what} of shape {list(array.shape)}")
@@ -138,11 +138,12 @@ def _turned(queries: Floats, rows: Codes) -> Floats:
     "binary" is "ubinary" minus 128, which turns the highest bit of every byte over: there the query changes its sign.
     """
     n, d = queries.shape
-    padded = np.zeros((n, rows.array.shape[1], 8), dtype=np.float32)
-    padded.reshape(n, -1)[:, :d] = queries
+    size = 8 * rows.array.shape[1]
+    padded = np.zeros((n, size), dtype=np.float32)
+    padded[:, :d] = queries
     if rows.encoding == "binary":
-        padded[:, :, 0] *= -1
-    return np.ascontiguousarray(padded[:, :, ::-1]).reshape(n, -1)
+        padded[:, ::8] *= -1
+    return np.ascontiguousarray(padded.reshape(n, size // 8, 8)[:, :, ::-1]).reshape(n, size)
 
 
 def _dots(
