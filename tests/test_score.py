@@ -277,7 +277,7 @@ def test_as_usearch() -> None:
 def test_as_sentence_transformers(precision: Any) -> None:
     """Its rescoring over faiss finds from the same codes what ours finds, where ours is asked to do the same."""
     pytest.importorskip("faiss", reason="faiss-cpu is what it searches with")
-    from sentence_transformers.util import semantic_search_faiss
+    from sentence_transformers.util.quantization import semantic_search_faiss
 
     rows, _ = made(2000, 64, "float32")
     rows = normalize(rows)
@@ -305,9 +305,9 @@ def test_as_sentence_transformers(precision: Any) -> None:
 
 def test_many_queries_and_a_large_k() -> None:
     """More heaps than are kept at once: queries are then taken in parts."""
-    rows, _ = made(6000, 8, "float32")
-    found = top_k(rows[:1500], rows, 6000, threads=2)
-    products = slow(rows[:1500], rows, "cosine")
+    rows, _ = made(3000, 8, "float32")
+    found = top_k(rows[:900], rows, 3000, threads=4)
+    products = slow(rows[:900], rows, "cosine")
     np.testing.assert_allclose(found.scores, -np.sort(-products, axis=1), atol=1e-6)
 
 

@@ -22,7 +22,7 @@ constexpr std::int64_t kGroupBytes = 192 << 10;
 constexpr std::int64_t kTaskBytes = 256 << 10;
 constexpr int kRowMultiple = 24;  // a multiple of every table's tile of rows
 constexpr int kBitRows = 256;      // rows of bits that are looked at together, a multiple of 32
-constexpr std::int64_t kHeapBytes = 64 << 20;
+constexpr std::int64_t kHeapBytes = 32 << 20;
 
 int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
