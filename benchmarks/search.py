@@ -1,8 +1,8 @@
 """Searching vectors: `python -m benchmarks.search --corpus vectors.npy --queries queries.npy`, or `--texts lines.txt`.
 
-Enters: a corpus and queries, as matrices of float32 or float16 or as lines of text to embed first. Leaves: for every form
-of the corpus and every peer bytes a vector, recall@10 of the exact answer in float32, quantiles of the time of one query
-and queries a second in batches; all in one run, in blocks that alternate between the methods. Queries are given as float32
+Enters: a corpus and queries, as matrices of float32 or float16 or as lines of text to embed first. Leaves: for every
+form of the corpus and every peer bytes a vector, recall@10 of the exact answer in float32, quantiles of the time of one
+query and queries a second in batches; all in one run, in blocks that alternate between the methods. Queries are float32
 vectors: what a method makes of them first is part of its time, what it makes of the corpus is not.
 """
 

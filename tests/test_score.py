@@ -273,29 +273,25 @@ def test_as_usearch() -> None:
     np.testing.assert_array_equal(found.scores, np.take_along_axis(products, matches.keys.astype(np.int64), 1))
 
 
-@pytest.mark.parametrize("precision", ["ubinary", "uint8"])
-def test_as_sentence_transformers(precision: Any) -> None:
+def test_as_sentence_transformers() -> None:
     """Its rescoring over faiss finds from the same codes what ours finds, where ours is asked to do the same."""
     pytest.importorskip("faiss", reason="faiss-cpu is what it searches with")
     from sentence_transformers.util.quantization import semantic_search_faiss
 
     rows, _ = made(2000, 64, "float32")
     rows = normalize(rows)
-    ranges = Ranges(rows.min(0), rows.max(0))
-    codes = Codes.of(rows, precision, ranges=ranges)
+    codes = Codes.of(rows, "ubinary")
     queries = normalize(rows[:10] + 0.3 * rows[10:20])
     theirs, _ = semantic_search_faiss(
         queries,
         corpus_embeddings=codes.array,
-        corpus_precision=precision,
+        corpus_precision="ubinary",
         top_k=10,
-        ranges=np.stack(ranges),
-        calibration_embeddings=rows,
         rescore=True,
         rescore_multiplier=20,
         exact=True,
     )
-    ours = crumb.semantic_search(queries, codes, top_k=10, rescore_multiplier=20 if codes.bits else None)
+    ours = crumb.semantic_search(queries, codes, top_k=10, rescore_multiplier=20)
     shared = [
         len({hit["corpus_id"] for hit in a} & {hit["corpus_id"] for hit in b}) / 10
         for a, b in zip(theirs, ours, strict=True)
