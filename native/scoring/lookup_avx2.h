@@ -47,6 +47,7 @@ static void tabulate(std::uint64_t* record, int words, int planes) {
 // columns[j] = byte j of the 32 rows, which lie 16 bytes each in `rows`
 static inline __attribute__((always_inline)) void turn(__m256i (&x)[16]) {
   // four rounds of interleaving rows i and i + 8 put byte j of all rows into register j
+#pragma GCC unroll 4
   for (int round = 0; round < 4; ++round) {
     __m256i y[16];
 #pragma GCC unroll 8

@@ -15,8 +15,8 @@ namespace crumb::scoring {
 
 namespace {
 
-// A block of rows as float32 should stay in L1 beside some queries, and a group of queries in L2 while blocks pass by.
-constexpr std::int64_t kBlockBytes = 16 << 10;
+// A block of rows as float32 should about fit L1, and a group of queries in L2 while blocks pass by.
+constexpr std::int64_t kBlockBytes = 32 << 10;
 constexpr std::int64_t kGroupBytes = 192 << 10;
 // What a thread takes at a time: some hundredths of a millisecond, and rows that lie together
 constexpr std::int64_t kTaskBytes = 256 << 10;
@@ -184,7 +184,7 @@ class Dots {
 };
 
 std::int64_t block_of(std::int64_t row_bytes) {
-  return std::clamp<std::int64_t>(kBlockBytes / std::max<std::int64_t>(row_bytes, 1) / kRowMultiple * kRowMultiple, kRowMultiple / 2,
+  return std::clamp<std::int64_t>(kBlockBytes / std::max<std::int64_t>(row_bytes, 1) / kRowMultiple * kRowMultiple, kRowMultiple,
                                   10 * kRowMultiple);
 }
 
