@@ -15,7 +15,8 @@ namespace nb = nanobind;
 
 namespace crumb {
 
-void bind_text(nb::module_& m);  // bindings_text.cpp
+void bind_scoring(nb::module_& m);  // bindings_scoring.cpp
+void bind_text(nb::module_& m);     // bindings_text.cpp
 
 namespace {
 
@@ -235,5 +236,6 @@ NB_MODULE(_native, m) {
     normalize_rows(x.data(), x.shape(0), x.shape(1), out.data());
   }, nb::arg("x"), nb::arg("out"));
 
+  bind_scoring(m);
   bind_text(m);
 }

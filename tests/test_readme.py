@@ -37,6 +37,7 @@ def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: Any)
     assert names["report"].texts == 2
     found = names["crumb"].semantic_search(names["model"].encode("rotating keys"), names["docs"], top_k=1)
     assert found[0][0]["corpus_id"] == 1
+    assert (names["bits"].array.shape, names["bits"].array.dtype) == ((3, 48), np.uint8)
 
 
 def test_collection(crumb_home: Path, monkeypatch: pytest.MonkeyPatch, reference: Any) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and runs the engine's and the tokenizer's own tests without Python.
+# Builds and runs the engine's, the scans' and the tokenizer's own tests without Python.
 #   run.sh sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, for this machine
 #   run.sh thread     with ThreadSanitizer, for this machine
 #   run.sh fuzz       ragged offsets and ids under libFuzzer for a minute, or as its arguments say (Debian: clang)
@@ -44,6 +44,8 @@ flags_of() {
     amx_bf16 | amx_int8)
       echo "-DCRUMB_AMX_EMULATED -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16" ;;
     avx512_vnni_bf16) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16" ;;
+    scan_avx2) echo "-mavx2 -mfma -mf16c" ;;
+    scan_avx512) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512vpopcntdq" ;;
     neon_bf16) echo "-march=armv8.2-a+bf16" ;;
     neon_dot) echo "-march=armv8.2-a+dotprod" ;;
   esac
@@ -60,6 +62,22 @@ wait
 if [[ $program == engine_test ]]; then
   "$cxx" "${common[@]}" "${extra[@]}" "$here"/text/*.cpp "$here/team.cpp" "$here/tests/wordpiece_test.cpp" -o "$out/wordpiece_test"
   "${run[@]}" "$out/wordpiece_test"
+  case "$define" in
+    -DCRUMB_X86) scans=(avx2 avx512) ;;
+    -DCRUMB_ARM64) scans=(neon) ;;
+    *) scans=() ;;
+  esac
+  mkdir "$out/scans"
+  for scan in portable "${scans[@]}"; do
+    # shellcheck disable=SC2046
+    "$cxx" "${common[@]}" "${extra[@]}" $(flags_of "scan_$scan") -c "$here/scoring/$scan.cpp" -o "$out/scans/$scan.o" &
+  done
+  for source in scoring/dispatch scoring/scan team tests/scan_test; do
+    "$cxx" "${common[@]}" "${extra[@]}" "$define" -c "$here/$source.cpp" -o "$out/scans/_$(basename "$source").o" &
+  done
+  wait
+  "$cxx" "${common[@]}" "${extra[@]}" "$out"/scans/*.o -o "$out/scan_test"
+  "${run[@]}" "$out/scan_test" "$models"
 fi
 # shellcheck disable=SC2086  # no argument where there is none
 "${run[@]}" "$out/$program" $models "${arguments[@]}" "${@:2}"

@@ -32,14 +32,18 @@ def positive_int(word: str) -> int:
     return number
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds `--model`, `--context`, `--positions`, `--precision` and `--threads`, for `load_model` to read."""
+def add_model_arguments(parser: argparse.ArgumentParser, *, name: bool = True) -> None:
+    """Adds `--model`, `--context`, `--positions`, `--precision` and `--threads`, for `load_model` to read.
+
+    Without `name` there is no `--model`: the command takes `model` some other way.
+    """
     group = parser.add_argument_group("model")
-    group.add_argument(
-        "--model",
-        metavar="NAME",
-        help="a name from `crumb models`, a folder or a Hub id (default: all-MiniLM-L6-v2)",
-    )
+    if name:
+        group.add_argument(
+            "--model",
+            metavar="NAME",
+            help="a name from `crumb models`, a folder or a Hub id (default: all-MiniLM-L6-v2)",
+        )
     group.add_argument(
         "--context", type=positive_int, metavar="N", help="tokens of a text that are read (default: the model's own)"
     )

@@ -77,6 +77,49 @@ class Calibration:
         return cls(low, high, gain, count)
 
 
+class Calibrator:
+    """Sees vectors some at a time, so that any number of them fits.
+
+    Args:
+        dimensions: of full vectors.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self._low = np.full(dimensions, np.inf, dtype=np.float32)
+        self._high = -self._low
+        self._gains = np.zeros(dimensions, dtype=np.float64)
+        self._count = 0
+
+    def add(self, vectors: npt.ArrayLike) -> None:
+        """Sees full unit vectors [n, d], float.
+
+        Raises:
+            ValueError: another shape, values that are not finite, or vectors that are not of unit length.
+        """
+        rows = np.asarray(vectors, dtype=np.float32)
+        if rows.ndim != 2 or rows.shape[1] != len(self._low):
+            raise ValueError(f"expected vectors [n, {len(self._low)}], got {list(rows.shape)}")
+        lengths = np.sqrt(np.cumsum(rows.astype(np.float64) ** 2, axis=1))
+        if not np.isfinite(lengths).all() or not (np.abs(lengths[:, -1] - 1) < 1e-3).all():
+            raise ValueError("calibrating needs finite vectors of unit length")
+        # a dimension or two may be all zero in a vector: the floor keeps their gain finite, and nobody cuts there
+        self._gains += (1 / np.maximum(lengths, 1e-3)).sum(axis=0)
+        self._low = np.minimum(self._low, rows.min(axis=0, initial=np.inf))
+        self._high = np.maximum(self._high, rows.max(axis=0, initial=-np.inf))
+        self._count += len(rows)
+
+    def calibration(self) -> Calibration:
+        """What was seen.
+
+        Raises:
+            ValueError: fewer than 100 vectors.
+        """
+        if self._count < LEAST_VECTORS:
+            raise ValueError(f"calibrating needs vectors [n, d] of at least {LEAST_VECTORS} texts, got {self._count}")
+        gain = (self._gains / self._count).astype(np.float32)
+        return Calibration(self._low, self._high, gain, self._count)
+
+
 def calibrate(vectors: npt.ArrayLike) -> Calibration:
     """The calibration of full unit vectors [n, d], float.
 
@@ -86,9 +129,6 @@ def calibrate(vectors: npt.ArrayLike) -> Calibration:
     rows = np.asarray(vectors, dtype=np.float32)
     if rows.ndim != 2 or len(rows) < LEAST_VECTORS:
         raise ValueError(f"calibrating needs vectors [n, d] of at least {LEAST_VECTORS} texts, got {list(rows.shape)}")
-    lengths = np.sqrt(np.cumsum(rows.astype(np.float64) ** 2, axis=1))
-    if not np.isfinite(lengths).all() or not (np.abs(lengths[:, -1] - 1) < 1e-3).all():
-        raise ValueError("calibrating needs finite vectors of unit length")
-    # a dimension or two may be all zero in a vector: the floor keeps their gain finite, and nobody cuts there
-    gain = (1 / np.maximum(lengths, 1e-3)).mean(axis=0).astype(np.float32)
-    return Calibration(rows.min(axis=0), rows.max(axis=0), gain, len(rows))
+    seen = Calibrator(rows.shape[1])
+    seen.add(rows)
+    return seen.calibration()

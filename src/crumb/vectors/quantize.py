@@ -59,7 +59,7 @@ def quantize(vectors: npt.ArrayLike, encoding: Encoding, *, ranges: Ranges | Non
         return bits if encoding == "ubinary" else _signed(bits)
     if encoding in ("int8", "uint8"):
         assert ranges is not None
-        steps = _steps(ranges)
+        steps = steps_of(ranges)
         with np.errstate(over="ignore"):  # a step that is next to nothing: clipped like all that is outside
             codes = np.clip(np.floor((rows - ranges.low) / steps), 0, _STEPS).astype(np.uint8)
         return codes if encoding == "uint8" else _signed(codes)
@@ -106,7 +106,7 @@ def dequantize(
         _check(np.empty(array.shape[-1], dtype=np.float32), encoding, ranges, finite=False)
         assert ranges is not None
         middle = (array if encoding == "uint8" else _unsigned(array)).astype(np.float32) + np.float32(0.5)
-        return np.asarray(ranges.low + middle * _steps(ranges), dtype=np.float32)
+        return np.asarray(ranges.low + middle * steps_of(ranges), dtype=np.float32)
     return array.astype(np.float32)
 
 
@@ -133,7 +133,8 @@ def _check(rows: Floats, encoding: str, ranges: Ranges | None, *, finite: bool =
         raise ValueError("ranges must be finite, and low nowhere above high")
 
 
-def _steps(ranges: Ranges) -> Floats:
+def steps_of(ranges: Ranges) -> Floats:
+    """What one step of a byte's code is worth in every dimension, float32 [d]; 1 where a range is a point."""
     steps = (np.asarray(ranges.high, dtype=np.float32) - np.asarray(ranges.low, dtype=np.float32)) / _STEPS
     return np.where(steps == 0, np.float32(1), steps)
 
