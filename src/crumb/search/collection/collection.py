@@ -124,8 +124,10 @@ class Collection:
         with self._writing:
             if not self._closed:
                 self._closed = True
-                self._backend.close()
-                self._release()
+                try:
+                    self._backend.close()
+                finally:
+                    self._release()
 
     @cached_property
     def model(self) -> Model:

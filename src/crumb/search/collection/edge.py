@@ -125,6 +125,7 @@ class Edge:
         need(self._folder, sum(map(_size, points)), f"{len(points)} passages")
         stale = [point for replacement in replacements for point in replacement.stale]
         if stale:
+            self._finish_replacing()  # should the removal have failed the last time
             rows = [[replacement.head, replacement.digest, replacement.stale] for replacement in replacements]
             write_whole(self._folder / REPLACING, json.dumps(rows))
         self._update(
