@@ -407,15 +407,17 @@ def test_recommend(make: Make, model: crumb.Model) -> None:
         target = 2 * mean(0, 4) - np.mean([mean(2), model.encode("bread")], axis=0)
         scores = rows @ (target / np.linalg.norm(target))
         best = {i: scores[names == i].max() for i in documents if i not in (0, 4, 2)}
-        found = c.recommend([0, 4], [2], unlike_texts=["bread"], top_k=20, exact=True)
+        found = c.recommend([0, 4], [2, "bread"], top_k=20, exact=True)
         assert {hit.id: hit.score for hit in found} == pytest.approx(best, abs=1e-6)
         assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
-        by_text = c.recommend(like_texts=["bread in a kitchen"], top_k=1)
+        by_text = c.recommend(["bread in a kitchen"], top_k=1)
         assert by_text[0].id in (1, 2, 5, 6)
-        with pytest.raises(CollectionError, match="'x' is no id of this collection; give texts as like_texts"):
-            c.recommend(["x"])
+        c.add(["Steam engines pull trains."], ids=["bread in a kitchen"])
+        assert c.recommend(["bread in a kitchen"], top_k=1)[0].id not in (1, 2, 5, 6)  # the document now, not the text
+        with pytest.raises(CollectionError, match="99 is no id of this collection"):
+            c.recommend([99])
         with pytest.raises(CollectionError, match="something to be near to"):
-            c.recommend(unlike=[1])
+            c.recommend([], unlike=[1])
 
 
 # --- texts and ids as they come

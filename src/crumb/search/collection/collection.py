@@ -338,11 +338,9 @@ class Collection:
 
     def recommend(
         self,
-        like: Iterable[Id] = (),
+        like: Iterable[Id],
         unlike: Iterable[Id] = (),
         *,
-        like_texts: Iterable[str] = (),
-        unlike_texts: Iterable[str] = (),
         top_k: int = 10,
         filter: Filter | None = None,
         exact: bool = False,
@@ -354,22 +352,21 @@ class Collection:
         mean of their vectors. `score` is the cosine with that.
 
         Args:
-            like, unlike: ids of documents of the collection.
-            like_texts, unlike_texts: texts that need not be in it.
+            like, unlike: ids of documents, or texts. A str that is the id of a document here is that document; any
+                other str is a text, and is embedded.
 
         Raises:
-            CollectionError: nothing to be near to, or an id that is not there.
+            CollectionError: nothing to be near to, or a number that is no id here.
         """
         _check_top_k(top_k)
-        examples = [list(dict.fromkeys(_several(ids))) for ids in (like, unlike)]
-        texts = [list(_several(t)) for t in (like_texts, unlike_texts)]
-        if not examples[0] and not texts[0]:
-            raise CollectionError("recommend needs something to be near to: like=[ids] or like_texts=[texts]")
+        examples = [list(dict.fromkeys(_several(group))) for group in (like, unlike)]
+        if not examples[0]:
+            raise CollectionError("recommend needs something to be near to: like=[ids or texts]")
         finder = self._finder(filter, exact=exact, oversample=None, per_document=True)
-        means, points = finder.means([document for group in examples for document in group])
+        means, points = finder.means([example for group in examples for example in group])
         near, far = (
-            [means[document] for document in group] + [self._reader.query_vector(text)[0] for text in more]
-            for group, more in zip(examples, texts, strict=True)
+            [means[one] if one in means else self._reader.query_vector(str(one))[0] for one in group]
+            for group in examples
         )
         return finder.without(points).find(away(near, far), None, top_k)
 

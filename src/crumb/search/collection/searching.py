@@ -130,10 +130,10 @@ class Finder:
         return best(ask, top_k, per_document=self._per_document)
 
     def means(self, documents: Sequence[Id]) -> tuple[dict[Id, Floats], list[str]]:
-        """Each document's mean vector, float32 [d], and all their points.
+        """The mean vector, float32 [d], of each document that is there, and all their points.
 
         Raises:
-            CollectionError: one is not there.
+            CollectionError: a number is no id here (a str may be meant as a text).
         """
         heads = {document: head_of(check_id(document)) for document in documents}
         known = self._backend.retrieve(list(heads.values()), ["chunks"]) if heads else {}
@@ -141,8 +141,10 @@ class Finder:
         points: list[str] = []
         for document, head in heads.items():
             if head not in known:
+                if isinstance(document, str):
+                    continue
                 raise CollectionError(
-                    f"{document!r} is no id of this collection; give texts as like_texts or unlike_texts"
+                    f"{document!r} is no id of this collection; expected ids that are in it, or texts"
                 )
             names = points_of(head, known[head].payload["chunks"])
             found = self._backend.retrieve(names, ["id"], vectors=True).values()
