@@ -169,7 +169,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, filters=st.lists(FILTERS, min_size=1, max_size=6), question=st.sampled_from(SENTENCES))
 def test_both_engines_hold_what_a_dict_would(
     tmp_path_factory: pytest.TempPathFactory,
@@ -583,6 +583,7 @@ def test_another_model_or_other_settings_are_refused(make: Make, model: crumb.Mo
             make(name="new", **wrong)
 
 
+@pytest.mark.filterwarnings("ignore:Failed to obtain server version")
 def test_places(tmp_path: Path, model: crumb.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRUMB_HOME", str(tmp_path / "home"))
     with crumb.Collection("notes", model) as c:
