@@ -13,6 +13,7 @@ import pytest
 
 import crumb
 from crumb.checkpoint.extras import read_section
+from crumb.errors import CheckpointError
 from crumb.vectors.calibrate import Calibration
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -37,13 +38,16 @@ def test_ranges_of_these_texts(run_crumb: Run, folder: Path, tmp_path: Path, tex
     assert done.stdout == ""
     assert f"wrote the ranges of 384 dimensions over 150 texts to {folder / 'crumb.json'}" in done.stderr
     assert "60 blank" in done.stderr
-    vectors = crumb.load(folder).encode(short, truncation="end")
+    model = crumb.load(folder)
+    vectors = model.encode(short, truncation="end")
     section = read_section(folder, "calibration")
     assert section is not None
     found = Calibration.from_dict(section)
     assert found.count == 150
     np.testing.assert_array_equal(found.low, vectors.min(0))
     np.testing.assert_array_equal(found.high, vectors.max(0))
+    np.testing.assert_array_equal(model.ranges(), [vectors.min(0), vectors.max(0)])
+    assert model.ranges(256).low.shape == (256,)
     lengths = np.sqrt((vectors.astype(np.float64) ** 2).cumsum(1))
     np.testing.assert_allclose(found.gain[8:], (1 / lengths).mean(0)[8:], rtol=1e-6)  # before them there is a floor
     assert read_section(folder, "other") == {"a": 1}
@@ -53,6 +57,11 @@ def test_ranges_of_these_texts(run_crumb: Run, folder: Path, tmp_path: Path, tex
     done = run_crumb("calibrate", str(folder), "-", input=lines)
     assert done.returncode == 0, done.stderr
     assert (folder / "crumb.json").read_bytes() == before
+
+
+def test_a_model_without_ranges_says_how_to_make_them(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="crumb calibrate .* TEXTS"):
+        crumb.load(folder).ranges()
 
 
 def test_too_few_texts_leave_the_folder_alone(run_crumb: Run, folder: Path) -> None:

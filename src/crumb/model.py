@@ -6,38 +6,33 @@ Knows the order of things (prompt, tokens, context, layers, pooling, dimensions,
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, get_args, overload
+from typing import Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from crumb import store
 from crumb.checkpoint import Contract, read_contract
+from crumb.checkpoint.extras import CALIBRATION, read_section
 from crumb.checkpoint.positions import METHODS
 from crumb.checkpoint.weights import read_weights
 from crumb.engine.encoder import Engine
 from crumb.engine.precision import Precision
 from crumb.engine.threads import check_threads
 from crumb.errors import CheckpointError, TruncationError, TruncationWarning
+from crumb.progress import bar
+from crumb.text.inputs import checked, windows
 from crumb.text.tokenizer import Tokenizer
 from crumb.text.truncate import Ragged, fit
 from crumb.vectors.normalize import Floats, cut, normalize
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from crumb.vectors.quantize import Ranges
 
 Positions = Literal["tile", "interpolate", "hierarchical"]
 Truncation = Literal["warn", "error", "start", "end"]
-
-# A window is what is tokenised and encoded at a time: enough to keep every thread busy, little enough to stay in
-# memory.
-_WINDOW_TEXTS = 1024
-_WINDOW_CHARACTERS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -174,6 +169,30 @@ class Model:
         """Equal fingerprints mean that the same text gets the same vector (up to the kernels' rounding)."""
         return self.contract.fingerprint
 
+    def ranges(self, dimensions: int | None = None) -> Ranges:
+        """The ranges of this model's vectors, for codes of a byte a dimension (crumb.vectors.quantize).
+
+        `crumb calibrate` measures them once and keeps them with the model, so that a vector's codes do not depend on
+        its neighbours.
+
+        Args:
+            dimensions: of vectors that are cut to so many; None for full ones.
+
+        Raises:
+            CheckpointError: the model was never calibrated.
+            ValueError: `dimensions` is out of range.
+        """
+        # here and not above: a process that asks for no codes needs none of it
+        from crumb.vectors.calibrate import Calibration
+
+        found = read_section(self.contract.folder, CALIBRATION)
+        if found is None:
+            raise CheckpointError(
+                f"{self.name} has no ranges of its dimensions yet: crumb calibrate {self.name} TEXTS… measures them "
+                "over texts like yours, and keeps them with the model"
+            )
+        return Calibration.from_dict(found).ranges(dimensions)
+
     @overload
     def encode(
         self,
@@ -259,8 +278,9 @@ class Model:
         single = isinstance(texts, str)
         report = EncodeReport()
         parts: list[Floats] = []
-        with _bar(texts, progress) as bar:
-            for window in _windows([texts] if isinstance(texts, str) else _checked(texts)):
+        total = len(texts) if isinstance(texts, Sequence) and not single else None
+        with bar(total, "encoding", "texts", progress) as shown:
+            for window in windows(checked(texts)):
                 prompted = [prefix + text for text in window]
                 batch = self._tokens(prompted, report.texts, truncation, prompt_tokens, threads, counted)
                 first = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, prompt_tokens)
@@ -276,7 +296,7 @@ class Model:
                 parts.append(normalize(part) if normalized else part)
                 lost = [n for n in batch.cut if n]
                 report += EncodeReport(len(window), len(batch.ids), len(lost), sum(lost))
-                bar.update(len(window))
+                shown.update(len(window))
         if report.truncated_texts and truncation == "warn":
             warnings.warn(self._truncation_message(report), TruncationWarning, stacklevel=2)
         vectors = np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32)
@@ -340,60 +360,3 @@ class Model:
             f"and lost {report.tokens_cut} tokens at their end; split them, load the model with a larger context, or "
             f'say that it is meant with truncation="end"'
         )
-
-
-def _checked(texts: Iterable[str]) -> Iterator[str]:
-    """The texts, each checked to be one; for a list or tuple all of them before the first is used."""
-    if isinstance(texts, Mapping | Set | bytes | bytearray) or not isinstance(texts, Iterable):
-        raise TypeError(f"texts must be a str or an ordered iterable of str, got {type(texts).__name__}")
-    if isinstance(texts, list | tuple):
-        for index, text in enumerate(texts):
-            _check(index, text)
-        return iter(texts)
-    return (_check(index, text) for index, text in enumerate(texts))
-
-
-def _check(index: int, text: object) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"texts[{index}] must be a str, got {type(text).__name__}: {str(text)[:60]!r}")
-    return text
-
-
-def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    window: list[str] = []
-    characters = 0
-    for text in texts:
-        window.append(text)
-        characters += len(text)
-        if len(window) == _WINDOW_TEXTS or characters >= _WINDOW_CHARACTERS:
-            yield window
-            window, characters = [], 0
-    if window:
-        yield window
-
-
-class _NoBar:
-    """Stands where a bar would, and costs nothing."""
-
-    def __enter__(self) -> _NoBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def update(self, count: int) -> None:
-        """Ignores the count."""
-
-
-def _bar(texts: object, progress: bool | None) -> tqdm[NoReturn] | _NoBar:
-    """A bar on stderr: always, never, or (None) at a terminal once the work has lasted a second."""
-    if not (sys.stderr.isatty() if progress is None else progress):
-        return _NoBar()
-    from tqdm import tqdm
-
-    return tqdm(
-        total=len(texts) if isinstance(texts, Sequence) and not isinstance(texts, str) else None,
-        unit=" texts",
-        desc="encoding",
-        delay=1.0 if progress is None else 0.0,
-    )

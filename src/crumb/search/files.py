@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from crumb.model import Model
+from crumb.progress import bar
 from crumb.search.cache import Cache
 from crumb.search.contents import Content, extract, read
 from crumb.search.exact import semantic_search
@@ -122,13 +122,7 @@ def search_files(
     report.query_tokens_cut = encoded.tokens_cut
     files = walk(paths, report.walk, ignore=ignore, globs=globs, max_file_size=max_file_size)
     best: list[Hit] = []
-    with tqdm(
-        total=len(files),
-        unit=" files",
-        desc="searching",
-        disable=None if progress is None else not progress,
-        delay=1.0 if progress is None else 0.0,
-    ) as bar:
+    with bar(len(files), "searching", "files", progress) as shown:
         for window, passed in _windows(files, report.walk):
             passages = searcher.passages(window)
             if passages:
@@ -139,7 +133,7 @@ def search_files(
                 ]
                 # earlier windows come first, and sorting is stable: equal scores stay in order
                 best = sorted(best, key=lambda hit: -hit.score)[:top_k]
-            bar.update(passed)
+            shown.update(passed)
     return SearchResult(best, report)
 
 

@@ -26,9 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from crumb.errors import TruncationWarning
+from crumb.progress import bar
 from crumb.search.collection import AddReport, Collection
 from crumb.search.contents import content_of, extract
 from crumb.search.walk import Globs, PathError, WalkReport, walk
@@ -152,16 +151,10 @@ class FileIndex:
         new = [name for name, stamp in self._seen.items() if not _is_current(known.get(name), stamp, name)]
         report.unchanged = len(self._seen) - len(new)
         kept = set(self._seen)
-        with tqdm(
-            total=len(new),
-            unit=" files",
-            desc="indexing",
-            disable=None if progress is None else not progress,
-            delay=1.0 if progress is None else 0.0,
-        ) as bar:
+        with bar(len(new), "indexing", "files", progress) as shown:
             for window, passed in _windows(self._load(name, known.get(name), report, kept) for name in new):
                 _write(collection, window, report)
-                bar.update(passed)
+                shown.update(passed)
         gone = [name for name in known if name not in kept and (name in self._seen or self._is_gone(name, report.walk))]
         if gone:
             report.removed = collection.delete(gone)

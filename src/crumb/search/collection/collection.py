@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from crumb.errors import TruncationWarning
 from crumb.model import Model
+from crumb.progress import bar
 from crumb.search.collection.backend import Backend, Found
-from crumb.search.collection.bars import bar
 from crumb.search.collection.entries import entries, windows
 from crumb.search.collection.errors import CollectionError, DiskFullError, already_there
 from crumb.search.collection.filters import METADATA, AnyOf, Filter, both, parse

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from crumb.progress import bar
 from crumb.search.collection.backend import Backend, Point, Replacement
-from crumb.search.collection.bars import bar
 from crumb.search.collection.errors import CollectionError
 from crumb.search.collection.filters import METADATA, AnyOf
 from crumb.search.collection.ids import points_of
