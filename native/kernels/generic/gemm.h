@@ -7,7 +7,8 @@
 // D supplies: Vec, the float32 vocabulary; Sum, a vector of sums, and zero; Row and Weight, what is multiplied; depth, how many
 // neighbours of k one step takes; load (a vector of panel columns), broadcast (one row's next `depth` elements) and dot
 // (sum + a * b). Where activations are kept in it: Element, read and store of elements from and to float32; exp_degree and
-// exact_gelu, how good softmax weights and GELU have to be (math.h).
+// exact_gelu, how good softmax weights and GELU have to be (math.h). With a member `apart` what becomes of the sums is compiled
+// apart from the loop: GCC keeps an epilogue's constants in registers throughout and spills the sums where there are too few.
 #pragma once
 
 #include <cstddef>
@@ -67,6 +68,17 @@ static inline __attribute__((always_inline)) void store_row(Store store, const S
   }
 }
 
+// The sums [MR][NV] of a tile, through memory and out of sight of the loop that made them.
+template <int W, int MR, int NV, class Sum, class Store>
+static __attribute__((noinline)) void store_apart(const Sum* sums, Store store, int row, int column, int columns) {
+  for (int m = 0; m < MR; ++m) {
+    Sum one[NV];
+    CRUMB_UNROLL
+    for (int n = 0; n < NV; ++n) one[n] = sums[m * NV + n];
+    store_row<W>(store, one, row + m, column, columns);
+  }
+}
+
 // A tile of MR rows by one panel of NV vectors, held in registers.
 template <class D, int MR, int NV, class Store>
 static inline __attribute__((always_inline)) void gemm_tile(const typename D::Row* a, std::ptrdiff_t lda, int k,
@@ -90,8 +102,15 @@ static inline __attribute__((always_inline)) void gemm_tile(const typename D::Ro
       for (int n = 0; n < NV; ++n) acc[m][n] = D::dot(acc[m][n], x, b[n]);
     }
   }
-  CRUMB_UNROLL
-  for (int m = 0; m < MR; ++m) store_row<W>(store, acc[m], row + m, column, columns);
+  if constexpr (requires { D::apart; }) {
+    typename D::Sum sums[MR * NV];
+    CRUMB_UNROLL
+    for (int i = 0; i < MR * NV; ++i) sums[i] = acc[i / NV][i % NV];
+    store_apart<W, MR, NV>(sums, store, row, column, columns);
+  } else {
+    CRUMB_UNROLL
+    for (int m = 0; m < MR; ++m) store_row<W>(store, acc[m], row + m, column, columns);
+  }
 }
 
 // The last rows of a block: the tile height is a template argument, so walk down from MR - 1 to the height that is left.
