@@ -12,7 +12,6 @@ part of the project; docs/log.md says which were used.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 import crumb
+from benchmarks.texts import records
 from crumb.errors import TruncationWarning
 from crumb.evaluation.beir import RetrievalSet, read_retrieval_set
 from crumb.evaluation.metrics import ndcg
@@ -217,15 +217,10 @@ def passages(files: Sequence[Path], field: str, characters: int) -> Iterator[str
     """The texts of the files; when they are used up, again with a number before each."""
     for turn in count():
         for file in files:
-            with (
-                gzip.open(file, "rt", encoding="utf-8")
-                if file.suffix == ".gz"
-                else file.open(encoding="utf-8") as lines
-            ):
-                for line in lines:
-                    text = json.loads(line)[field][:characters].strip()
-                    if text:
-                        yield f"{turn} {text}" if turn else text
+            for record in records(file):
+                text = record[field][:characters].strip()
+                if text:
+                    yield f"{turn} {text}" if turn else text
 
 
 def peak_memory() -> int:

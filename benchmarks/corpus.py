@@ -7,11 +7,8 @@ flatter every approximate search, and so do copies of few texts; sentences of ma
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import random
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 import crumb
+from benchmarks.texts import records
 
 FIELDS = ("text", "positive", "query")
 _END = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -28,23 +26,14 @@ _BATCH = 4096
 def sentences(paths: Iterable[Path], words: range) -> Iterator[str]:
     """Distinct sentences with as many words as `words` holds."""
     seen: set[int] = set()
-    damaged = 0
     for path in paths:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                except ValueError:  # some sources break a line inside a string
-                    damaged += 1
-                    continue
-                for field in FIELDS:
-                    for part in _END.split(record.get(field) or ""):
-                        text = " ".join(part.split())
-                        if len(text.split()) in words and hash(text) not in seen:
-                            seen.add(hash(text))
-                            yield text
-    if damaged:
-        print(f"{damaged} damaged lines passed over", file=sys.stderr)
+        for record in records(path):
+            for field in FIELDS:
+                for part in _END.split(record.get(field) or ""):
+                    text = " ".join(part.split())
+                    if len(text.split()) in words and hash(text) not in seen:
+                        seen.add(hash(text))
+                        yield text
 
 
 def embed(model: crumb.Model, texts: Sequence[str], out: Path) -> None:
@@ -63,7 +52,7 @@ def embed(model: crumb.Model, texts: Sequence[str], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("sources", type=Path, nargs="+", help="gzipped JSON lines with text, positive or query")
+    parser.add_argument("sources", type=Path, nargs="+", help="JSON lines with text, positive or query, gzipped or not")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--words", type=int, nargs=2, default=(5, 15), help="of a sentence, least and most")
     parser.add_argument("--precision", default="int8")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 TEXTS = Path(__file__).parent.parent / "tests" / "data" / "texts.jsonl.gz"
 
@@ -24,6 +26,19 @@ def rows() -> list[dict[str, str]]:
     """The rows of tests/data: "text" and "source"."""
     with gzip.open(TEXTS, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of JSON lines, gzipped or not. Lines that are no JSON are passed over, and counted on stderr."""
+    damaged = 0
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                damaged += 1
+    if damaged:
+        print(f"{path}: {damaged} lines that are no JSON", file=sys.stderr)
 
 
 def work() -> dict[str, Work]:

@@ -1,4 +1,5 @@
 // Which kernels there are, fastest first, and the choice among them. CRUMB_ISA is read by the Python face, not here.
+#include <array>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -62,17 +63,15 @@ std::vector<const Kernels*> fastest_first() {
 #if defined(CRUMB_X86)
   // VDPBF16PS multiplies twice what an FMA does in float32, at the same rate on AMD (Zen 4) but at a quarter of it on Intel
   // (Sapphire Rapids and later, measured: 1.4 against 5.6 G/s): there float32 is the faster one. AMX is not concerned.
-  const Kernels* bf16 = &avx512_bf16::kernels;
-  const Kernels* float32 = &avx512::kernels;
-  const Kernels* int8_bf16 = &avx512_vnni_bf16::kernels;
-  const Kernels* int8 = &avx512_vnni::kernels;
+  std::array floats = {&avx512_bf16::kernels, &avx512::kernels};
+  std::array bytes = {&avx512_vnni_bf16::kernels, &avx512_vnni::kernels};
   __builtin_cpu_init();
   if (__builtin_cpu_is("intel")) {
-    std::swap(bf16, float32);
-    std::swap(int8_bf16, int8);
+    std::swap(floats[0], floats[1]);
+    std::swap(bytes[0], bytes[1]);
   }
-  list = {&amx_int8::kernels, &amx_bf16::kernels, int8_bf16,        int8, bf16,
-          float32,            &avx_vnni::kernels, &avx2_int8::kernels, &avx2::kernels};
+  list = {&amx_int8::kernels, &amx_bf16::kernels, bytes[0],            bytes[1],     floats[0],
+          floats[1],          &avx_vnni::kernels, &avx2_int8::kernels, &avx2::kernels};
 #endif
 #if defined(CRUMB_ARM64)
   list = {&neon_dot::kernels, &neon_bf16::kernels, &neon::kernels};

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../kernels/vec_avx2.h"
+#include "stored.h"
 
 namespace crumb::scoring::avx2 {
 
@@ -15,42 +16,27 @@ struct Scan {
   static constexpr int direct_rows = 8;
   static constexpr int fewest_for_gemm = 3;
 
-  struct F32 {
-    static constexpr bool is_float = true;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at * 4; }
+  struct F32 : Elements<Scan, 4> {
     static inline Vec load(const unsigned char* row, int at) {
       return {_mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + at * 4)))};
     }
   };
-  struct F16 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at * 2; }
+  struct F16 : Elements<Scan, 2> {
     static inline Vec load(const unsigned char* row, int at) {
       return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + at * 2)))};
     }
   };
-  struct I8 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at; }
+  struct I8 : Elements<Scan, 1> {
     static inline Vec load(const unsigned char* row, int at) {
       return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + at))))};
     }
   };
-  struct U8 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at; }
+  struct U8 : Elements<Scan, 1> {
     static inline Vec load(const unsigned char* row, int at) {
       return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + at))))};
     }
   };
-  struct Bits {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 8;
-    static constexpr std::ptrdiff_t offset(int at) { return at / 8; }
+  struct Bits : PackedBits<Scan> {
     static inline Vec load(const unsigned char* row, int at) {
       const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
       const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(row[at / 8]), lane), lane);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../kernels/vec_avx512.h"
+#include "stored.h"
 
 namespace crumb::scoring::avx512 {
 
@@ -13,40 +14,25 @@ struct Scan {
   static constexpr int direct_rows = 8;
   static constexpr int fewest_for_gemm = 3;
 
-  struct F32 {
-    static constexpr bool is_float = true;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at * 4; }
+  struct F32 : Elements<Scan, 4> {
     static inline Vec load(const unsigned char* row, int at) { return {_mm512_loadu_ps(row + at * 4)}; }
   };
-  struct F16 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at * 2; }
+  struct F16 : Elements<Scan, 2> {
     static inline Vec load(const unsigned char* row, int at) {
       return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + at * 2)))};
     }
   };
-  struct I8 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at; }
+  struct I8 : Elements<Scan, 1> {
     static inline Vec load(const unsigned char* row, int at) {
       return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + at))))};
     }
   };
-  struct U8 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at; }
+  struct U8 : Elements<Scan, 1> {
     static inline Vec load(const unsigned char* row, int at) {
       return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + at))))};
     }
   };
-  struct Bits {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 8;
-    static constexpr std::ptrdiff_t offset(int at) { return at / 8; }
+  struct Bits : PackedBits<Scan> {
     static inline Vec load(const unsigned char* row, int at) {
       const auto set = static_cast<__mmask16>(row[at / 8] | row[at / 8 + 1] << 8);
       return {_mm512_maskz_mov_ps(set, _mm512_set1_ps(1.0F))};

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../kernels/vec_neon.h"
+#include "stored.h"
 
 namespace crumb::scoring::neon {
 
@@ -15,16 +16,10 @@ struct Scan {
   static constexpr int direct_rows = 8;
   static constexpr int fewest_for_gemm = 3;
 
-  struct F32 {
-    static constexpr bool is_float = true;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at * 4; }
+  struct F32 : Elements<Scan, 4> {
     static inline Vec load(const unsigned char* row, int at) { return {vreinterpretq_f32_u8(vld1q_u8(row + at * 4))}; }
   };
-  struct F16 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at * 2; }
+  struct F16 : Elements<Scan, 2> {
     static inline Vec load(const unsigned char* row, int at) {
       return {vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(row + at * 2)))};
     }
@@ -34,28 +29,19 @@ struct Scan {
     std::memcpy(&w, p, sizeof w);
     return w;
   }
-  struct I8 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at; }
+  struct I8 : Elements<Scan, 1> {
     static inline Vec load(const unsigned char* row, int at) {
       const int16x8_t wide = vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(word(row + at))));
       return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)))};
     }
   };
-  struct U8 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at; }
+  struct U8 : Elements<Scan, 1> {
     static inline Vec load(const unsigned char* row, int at) {
       const uint16x8_t wide = vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(word(row + at))));
       return {vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide)))};
     }
   };
-  struct Bits {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 8;
-    static constexpr std::ptrdiff_t offset(int at) { return at / 8; }
+  struct Bits : PackedBits<Scan> {
     static inline Vec load(const unsigned char* row, int at) {
       const std::uint32_t lanes[4] = {1, 2, 4, 8};
       const uint32x4_t set = vtstq_u32(vdupq_n_u32(static_cast<std::uint32_t>(row[at / 8] >> (at % 8))), vld1q_u32(lanes));

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../kernels/vec_portable.h"
+#include "stored.h"
 
 namespace crumb::scoring::portable {
 
@@ -34,20 +35,14 @@ struct Scan {
 
   static inline Vec four(float a, float b, float c, float d) { return {Vec::Lanes{a, b, c, d}}; }
 
-  struct F32 {
-    static constexpr bool is_float = true;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at * 4; }
+  struct F32 : Elements<Scan, 4> {
     static inline Vec load(const unsigned char* row, int at) {
       Vec v;
       std::memcpy(&v.v, row + at * 4, sizeof v.v);
       return v;
     }
   };
-  struct F16 {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at * 2; }
+  struct F16 : Elements<Scan, 2> {
     static inline Vec load(const unsigned char* row, int at) {
       std::uint16_t h[4];
       std::memcpy(h, row + at * 2, sizeof h);
@@ -55,10 +50,7 @@ struct Scan {
     }
   };
   template <class Byte>
-  struct Bytes {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 1;
-    static constexpr std::ptrdiff_t offset(int at) { return at; }
+  struct Bytes : Elements<Scan, 1> {
     static inline Vec load(const unsigned char* row, int at) {
       const auto value = [&](int i) { return static_cast<float>(static_cast<Byte>(row[at + i])); };
       return four(value(0), value(1), value(2), value(3));
@@ -66,10 +58,7 @@ struct Scan {
   };
   using I8 = Bytes<signed char>;
   using U8 = Bytes<unsigned char>;
-  struct Bits {
-    static constexpr bool is_float = false;
-    static constexpr int per_byte = 8;
-    static constexpr std::ptrdiff_t offset(int at) { return at / 8; }
+  struct Bits : PackedBits<Scan> {
     static inline Vec load(const unsigned char* row, int at) {
       const int bits = row[at / 8] >> (at % 8);
       const auto value = [&](int i) { return static_cast<float>(bits >> i & 1); };

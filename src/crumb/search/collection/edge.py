@@ -18,25 +18,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from crumb.errors import MissingExtraError
 from crumb.search.collection.backend import BM25, DENSE, Found, Payload, Point, Replacement, Sparse
 from crumb.search.collection.errors import CollectionError
 from crumb.search.collection.files import write_whole
 from crumb.search.collection.filters import (
     METADATA,
-    All,
     AnyOf,
     Condition,
-    Either,
     Empty,
     HasId,
-    Not,
     Null,
     Within,
     flags,
 )
+from crumb.search.collection.qdrant import filter_of, found_of
 from crumb.search.collection.space import LEAST, need
 from crumb.vectors.normalize import Floats
 
@@ -163,7 +159,7 @@ class Edge:
     ) -> dict[str, Found]:
         payload = True if keys is None else list(keys)
         records = self._shard.retrieve(list(ids), payload, [DENSE, BM25] if vectors else False)
-        return {found.id: found for found in map(_found, records)}
+        return {found.id: found for found in map(found_of, records)}
 
     def scroll(
         self, where: Condition | None, limit: int, after: str | None, keys: Sequence[str] | None
@@ -177,7 +173,7 @@ class Edge:
                 with_vector=False,
             )
         )
-        return [_found(record) for record in records], None if following is None else str(following)
+        return [found_of(record) for record in records], None if following is None else str(following)
 
     def count(self, where: Condition | None) -> int:
         return int(self._shard.count(self._q.CountRequest(exact=True, filter=self._filter(where))))
@@ -214,7 +210,7 @@ class Edge:
             with_payload=True,
             with_vector=False,
         )
-        return [_found(point, point.score) for point in self._shard.query(request)]
+        return [found_of(point, point.score) for point in self._shard.query(request)]
 
     def index_field(self, key: str, schema: str) -> None:
         need(self._folder, 64 * self.count(None), f"an index on {key}")
@@ -264,20 +260,11 @@ class Edge:
         path.unlink()
 
     def _filter(self, where: Condition | None) -> Any:
-        if where is None:
-            return None
-        built = self._condition(where)
-        return built if isinstance(built, self._q.Filter) else self._q.Filter(must=[built])
+        return filter_of(where, self._q.Filter, self._leaf)
 
-    def _condition(self, c: Condition) -> Any:
+    def _leaf(self, c: Condition) -> Any:
         q = self._q
         match c:
-            case All(parts):
-                return q.Filter(must=[self._condition(part) for part in parts])
-            case Either(parts):
-                return q.Filter(should=[self._condition(part) for part in parts])
-            case Not(part):
-                return q.Filter(must_not=[self._condition(part)])
             case AnyOf(key, values):
                 return q.FieldCondition(key=key, match=q.MatchAny(list(values)))
             case Within(key):
@@ -301,17 +288,6 @@ def _read_pending(path: Path) -> int:
         return int(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not there yet, or lost with the machine's power: it only says when to tidy up
         return 0
-
-
-def _found(record: Any, score: float = 0.0) -> Found:
-    vector = getattr(record, "vector", None)
-    if not vector:
-        return Found(str(record.id), record.payload or {}, float(score))
-    words = vector.get(BM25)
-    sparse = Sparse([], []) if words is None else Sparse(list(words.indices), list(words.values))
-    return Found(
-        str(record.id), record.payload or {}, float(score), np.asarray(vector[DENSE], dtype=np.float32), sparse
-    )
 
 
 def _size(point: Point) -> int:

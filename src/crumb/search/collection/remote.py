@@ -11,24 +11,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from crumb.errors import CrumbError, MissingExtraError
 from crumb.search.collection.backend import BM25, DENSE, Found, Payload, Point, Replacement, Sparse
 from crumb.search.collection.errors import CollectionError
 from crumb.search.collection.filters import (
     METADATA,
-    All,
     AnyOf,
     Condition,
-    Either,
     Empty,
     HasId,
-    Not,
     Null,
     Within,
     flags,
 )
+from crumb.search.collection.qdrant import filter_of, found_of
 from crumb.vectors.normalize import Floats
 
 _KEY = "crumb"  # of the collection's metadata
@@ -153,7 +149,7 @@ class Remote:
                 with_payload=True if keys is None else list(keys),
                 with_vectors=[DENSE, BM25] if vectors else False,
             )
-        return {found.id: found for found in map(_found, records)}
+        return {found.id: found for found in map(found_of, records)}
 
     def scroll(
         self, where: Condition | None, limit: int, after: str | None, keys: Sequence[str] | None
@@ -167,7 +163,7 @@ class Remote:
                 with_payload=True if keys is None else list(keys),
                 with_vectors=False,
             )
-        return [_found(record) for record in records], None if following is None else str(following)
+        return [found_of(record) for record in records], None if following is None else str(following)
 
     def count(self, where: Condition | None) -> int:
         with _explained(self._name):
@@ -199,7 +195,7 @@ class Remote:
                 with_payload=True,
                 with_vectors=False,
             )
-        return [_found(point, point.score) for point in answer.points]
+        return [found_of(point, point.score) for point in answer.points]
 
     def index_field(self, key: str, schema: str) -> None:
         if not self._local:  # qdrant-client's local mode has none, and warns that it has none
@@ -226,20 +222,11 @@ class Remote:
         """The client is closed by whoever made it."""
 
     def _filter(self, where: Condition | None) -> Any:
-        if where is None:
-            return None
-        built = self._condition(where)
-        return built if isinstance(built, self._m.Filter) else self._m.Filter(must=[built])
+        return filter_of(where, self._m.Filter, self._leaf)
 
-    def _condition(self, c: Condition) -> Any:
+    def _leaf(self, c: Condition) -> Any:
         m = self._m
         match c:
-            case All(parts):
-                return m.Filter(must=[self._condition(part) for part in parts])
-            case Either(parts):
-                return m.Filter(should=[self._condition(part) for part in parts])
-            case Not(part):
-                return m.Filter(must_not=[self._condition(part)])
             case AnyOf(key, values):
                 return m.FieldCondition(key=key, match=m.MatchAny(any=list(values)))
             case Within(key):
@@ -250,17 +237,6 @@ class Remote:
                 return m.IsEmptyCondition(is_empty=m.PayloadField(key=key))
             case HasId(ids):
                 return m.HasIdCondition(has_id=list(ids))
-
-
-def _found(record: Any, score: float = 0.0) -> Found:
-    vector = getattr(record, "vector", None)
-    if not vector:
-        return Found(str(record.id), record.payload or {}, float(score))
-    words = vector.get(BM25)
-    sparse = Sparse([], []) if words is None else Sparse(list(words.indices), list(words.values))
-    return Found(
-        str(record.id), record.payload or {}, float(score), np.asarray(vector[DENSE], dtype=np.float32), sparse
-    )
 
 
 @contextmanager
