@@ -68,6 +68,25 @@ def test_the_graph_finds_what_numpy_finds(tmp_path: Path, encoding: str, least: 
     edge.close()
 
 
+def test_a_filter_leaves_no_dead_ends_in_the_graph(tmp_path: Path) -> None:
+    """A filter that comes after the graph, and leaves one point in ten of it: too many to compare with each."""
+    rows = np.random.default_rng(5).standard_normal((4_000, D)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    edge = Edge.create(tmp_path, dimensions=D, encoding="float32", graph_from=10)
+    edge.upsert(points(rows), [])
+    assert edge.optimize()
+    edge.index_field('meta."part"', "float")
+    few = np.arange(3, 4_000, 10)
+    same = 0
+    for query in vectors(50, seed=1):
+        best = set(few[np.argsort(-(rows[few] @ query))[:10]].tolist())
+        same += len(
+            best & set(numbers(edge.nearest(query, 10, parse({"part": 3}).condition, exact=False, oversample=None)))
+        )
+    assert same >= 0.9 * 500
+    edge.close()
+
+
 def test_the_graph_is_asked_for_when_it_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crumb.search.collection.edge.UNINDEXED", 500)
     edge = Edge.create(tmp_path, dimensions=D, encoding="float32", graph_from=20)

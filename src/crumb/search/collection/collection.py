@@ -423,13 +423,14 @@ class Collection:
         """The filter's condition; a field that is used for the first time gets an index if there are many points."""
         self._check_open()
         parsed = parse(where)
-        missing = {key: kind for key, kind in parsed.indexes.items() if key not in self._fields}
+        # the engines give the keys of their indexes back without the quotes that ours have
+        missing = {key: kind for key, kind in parsed.indexes.items() if key.replace('"', "") not in self._fields}
         if missing and self._backend.count(None) >= _INDEX_FROM:
             with self._writing:
                 for key, kind in missing.items():
                     with suppress(DiskFullError):  # the search is right without, and slower
                         self._backend.index_field(key, kind)
-                        self._fields[key] = kind
+                        self._fields[key.replace('"', "")] = kind
         return parsed.condition
 
     def _finder(self, where: Filter | None, *, exact: bool, oversample: float | None, per_document: bool) -> Finder:

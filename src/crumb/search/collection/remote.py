@@ -176,7 +176,8 @@ class Remote:
         params = None  # local mode compares with every vector, and warns if it is given any
         if not self._local:
             quantization = m.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=oversample)
-            params = m.SearchParams(exact=exact, quantization=quantization)
+            acorn = None if where is None else m.AcornSearchParams(enable=True, max_selectivity=1.0)  # see edge.py
+            params = m.SearchParams(exact=exact, quantization=quantization, acorn=acorn)
         return self._query(vector.tolist(), DENSE, limit, where, params)
 
     def best_words(self, words: Sparse, limit: int, where: Condition | None) -> list[Found]:
