@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,11 @@ DATA = Path(__file__).parent / "data"
 # every kernel table this machine runs, by name, and those that compute in float32
 PRECISIONS = {kernel.name: kernel.precision for kernel in kernels() if kernel.runs}
 FLOAT32 = [name for name, precision in PRECISIONS.items() if precision == "float32"]
+
+
+def can_be_interrupted() -> None:
+    """For a child that a test sends SIGINT to: a shell that started pytest in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

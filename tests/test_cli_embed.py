@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import can_be_interrupted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -348,8 +349,7 @@ def interrupt(crumb_env: dict[str, str], folder: Path, out: str, how: signal.Sig
         text=True,
         env=crumb_env,
         cwd=folder,
-        # a shell that started pytest in the background may have made it ignore SIGINT
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=can_be_interrupted,
     )
     assert process.stdin is not None
     assert process.stderr is not None

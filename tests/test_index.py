@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import can_be_interrupted
 from documents import encrypted, pdf, word
 from docx.document import Document
 
@@ -439,7 +440,8 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, crumb_env: dict[str, str], h
         (folder / f"{i:03}.txt").write_text(f"Note {i}. " + "The quick brown fox jumps over the lazy dog. " * 5)
     command = [sys.executable, "-m", "crumb.cli", "index", str(folder), "--into", "many", "--json"]
     env = {**crumb_env, "CRUMB_HOME": str(home), "CRUMB_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, env=env, preexec_fn=can_be_interrupted) as process:
         place = home / "collections" / "many"
         assert wait_for((place / "crumb-collection.json").is_file)
         empty = blocks(place)
@@ -467,7 +469,8 @@ class Watcher:
         command = [sys.executable, "-m", "crumb.cli", "index", *map(str, paths), "--into", place, "--watch", "--json"]
         self.out = log.with_suffix(".out")
         self.err = log.with_suffix(".err")
-        self.process = subprocess.Popen(command, stdout=self.out.open("wb"), stderr=self.err.open("wb"), env=env)
+        files = {"stdout": self.out.open("wb"), "stderr": self.err.open("wb")}
+        self.process = subprocess.Popen(command, **files, env=env, preexec_fn=can_be_interrupted)
 
     def reports(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.read_text().splitlines(keepends=True) if line.endswith("\n")]
