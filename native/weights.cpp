@@ -13,7 +13,6 @@
 #include <string>
 
 #include "outliers.h"
-#include "team.h"
 
 namespace crumb {
 
@@ -74,18 +73,14 @@ Weights::Weights(const Shape& shape, const EmbeddingTables& embeddings, const st
   }
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const LayerView& from = layers[i];
-    std::vector<Job> jobs;
     PackedLayer to;
-    to.qkv = place({from.query, from.key, from.value}, hidden, hidden, rows, kernels, jobs);
-    to.output = place({from.output}, hidden, hidden, none, kernels, jobs);
-    to.up = place({from.up}, shape.ffn, hidden, rows, kernels, jobs);
-    to.down = place({from.down}, hidden, shape.ffn, keep(Split::What::weights, std::move(outlying[i]), shape.ffn), kernels, jobs);
+    to.qkv = pack({from.query, from.key, from.value}, hidden, hidden, rows, kernels, team);
+    to.output = pack({from.output}, hidden, hidden, none, kernels, team);
+    to.up = pack({from.up}, shape.ffn, hidden, rows, kernels, team);
+    to.down = pack({from.down}, hidden, shape.ffn, keep(Split::What::weights, std::move(outlying[i]), shape.ffn), kernels, team);
     to.attention_norm = {keep(from.attention_gamma, hidden), keep(from.attention_beta, hidden), shape.epsilon};
     to.ffn_norm = {keep(from.ffn_gamma, hidden), keep(from.ffn_beta, hidden), shape.epsilon};
     layers_.push_back(to);
-    for (const Job& job : jobs) {
-      team.run(static_cast<std::size_t>(job.panels), [&](std::size_t panel, int) { job.pack(static_cast<int>(panel)); });
-    }
     if (!packing.mapped) continue;
     const auto square = static_cast<std::size_t>(hidden) * static_cast<std::size_t>(hidden);
     const auto wide = static_cast<std::size_t>(hidden) * static_cast<std::size_t>(shape.ffn);
@@ -117,8 +112,8 @@ Split Weights::keep(Split::What what, std::vector<int> columns, int in) {
   return {what, kept, static_cast<int>(columns.size()), thirds};
 }
 
-PackedLinear Weights::place(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split,
-                            const Kernels& kernels, std::vector<Job>& jobs) {
+PackedLinear Weights::pack(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split,
+                           const Kernels& kernels, Team& team) {
   PackedLinear linear;
   linear.in = in;
   linear.slots = round_up(in + 2 * split.count, kernels.slot_multiple);
@@ -136,23 +131,23 @@ PackedLinear Weights::place(const std::vector<DenseView>& stacked, int out_each,
   linear.bias = bias;
   linear.step = step;
   linear.sums = sums;
-  jobs.push_back({padded / kernels.panel, [=, &kernels](int panel) {
-                    const int first = panel * kernels.panel;
-                    const int count = std::min(kernels.panel, linear.out - first);
-                    std::vector<const float*> rows(static_cast<std::size_t>(kernels.panel));
-                    for (int c = 0; c < kernels.panel; ++c) {
-                      bias[first + c] = 0.0F;
-                      if (c >= count) continue;
-                      const DenseView& from = stacked[static_cast<std::size_t>((first + c) / out_each)];
-                      const int output = (first + c) % out_each;
-                      rows[static_cast<std::size_t>(c)] = from.weight + static_cast<std::ptrdiff_t>(output) * in;
-                      bias[first + c] = from.bias[output];
-                      require_finite(rows[static_cast<std::size_t>(c)], static_cast<std::size_t>(in));
-                    }
-                    require_finite(bias + first, static_cast<std::size_t>(kernels.panel));
-                    kernels.pack(linear, rows.data(), count, weights + static_cast<std::size_t>(panel) * panel_bytes,
-                                 bytes ? step + first : nullptr, bytes ? sums + first : nullptr);
-                  }});
+  team.run(static_cast<std::size_t>(padded / kernels.panel), [&](std::size_t panel, int) {
+    const int first = static_cast<int>(panel) * kernels.panel;
+    const int count = std::min(kernels.panel, linear.out - first);
+    std::vector<const float*> rows(static_cast<std::size_t>(kernels.panel));
+    for (int c = 0; c < kernels.panel; ++c) {
+      bias[first + c] = 0.0F;
+      if (c >= count) continue;
+      const DenseView& from = stacked[static_cast<std::size_t>((first + c) / out_each)];
+      const int output = (first + c) % out_each;
+      rows[static_cast<std::size_t>(c)] = from.weight + static_cast<std::ptrdiff_t>(output) * in;
+      bias[first + c] = from.bias[output];
+      require_finite(rows[static_cast<std::size_t>(c)], static_cast<std::size_t>(in));
+    }
+    require_finite(bias + first, static_cast<std::size_t>(kernels.panel));
+    kernels.pack(linear, rows.data(), count, weights + panel * panel_bytes, bytes ? step + first : nullptr,
+                 bytes ? sums + first : nullptr);
+  });
   return linear;
 }
 

@@ -4,11 +4,11 @@
 // caller keeps them alive.
 #pragma once
 
-#include <functional>
 #include <vector>
 
 #include "buffer.h"
 #include "kernels/table.h"
+#include "team.h"
 
 namespace crumb {
 
@@ -66,17 +66,9 @@ class Weights {
   std::size_t bytes() const { return bytes_; }
 
  private:
-  // What makes panel `index` of a layer.
-  using Task = std::function<void(int index)>;
-  struct Job {
-    int panels;
-    Task pack;
-  };
-
-  // Room for matrices stacked one on the other, and the job that packs them: their outputs become neighbours, so one pass over
-  // the rows makes them all.
-  PackedLinear place(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split, const Kernels& kernels,
-                     std::vector<Job>& jobs);
+  // Packs matrices stacked one on the other: their outputs become neighbours, so one pass over the rows makes them all.
+  PackedLinear pack(const std::vector<DenseView>& stacked, int out_each, int in, const Split& split, const Kernels& kernels,
+                    Team& team);
   Split keep(Split::What what, std::vector<int> columns, int in);
   const float* keep(const float* values, int count);
   std::byte* keep_bytes(std::size_t bytes);

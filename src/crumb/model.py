@@ -280,7 +280,7 @@ class Model:
         parts: list[Floats] = []
         total = len(texts) if isinstance(texts, Sequence) and not single else None
         with bar(total, "encoding", "texts", progress) as shown:
-            for window in windows(checked(texts)):
+            for window in windows(checked(texts), len):
                 prompted = [prefix + text for text in window]
                 batch = self._tokens(prompted, report.texts, truncation, prompt_tokens, threads, counted)
                 first = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, prompt_tokens)

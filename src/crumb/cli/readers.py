@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crumb.errors import CrumbError
+from crumb.text import inputs
 
 STDIN = "-"
 JSON_SUFFIXES = (".jsonl", ".ndjson")
@@ -223,20 +224,8 @@ def have_fields(inputs: Iterable[str]) -> bool:
 
 
 def windows(records: Iterable[Record], texts: int, characters: int) -> Iterator[list[Record]]:
-    """Runs of at most `texts` records that end once `characters` are reached, so that memory stays flat.
-
-    Where a window ends depends on the records alone: a second reading gives the same windows.
-    """
-    window: list[Record] = []
-    size = 0
-    for record in records:
-        window.append(record)
-        size += len(record.text)
-        if len(window) == texts or size >= characters:
-            yield window
-            window, size = [], 0
-    if window:
-        yield window
+    """Records a window at a time (crumb.text.inputs)."""
+    return inputs.windows(records, lambda record: len(record.text), most=texts, characters=characters)
 
 
 def _suffix(path: Path) -> str:

@@ -5,12 +5,15 @@ Enters: any object. Leaves: the texts, each checked to be one, a window at a tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from typing import TypeVar
 
 # A window is what is tokenised and encoded at a time: enough to keep every thread busy, little enough to stay in
 # memory.
-_WINDOW_TEXTS = 1024
-_WINDOW_CHARACTERS = 1 << 20
+WINDOW_TEXTS = 1024
+WINDOW_CHARACTERS = 1 << 20
+
+T = TypeVar("T")
 
 
 def checked(texts: str | Iterable[str]) -> Iterator[str]:
@@ -30,16 +33,21 @@ def checked(texts: str | Iterable[str]) -> Iterator[str]:
     return (_check(index, text) for index, text in enumerate(texts))
 
 
-def windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in runs of about a thousand, or of a million characters."""
-    window: list[str] = []
-    characters = 0
-    for text in texts:
-        window.append(text)
-        characters += len(text)
-        if len(window) == _WINDOW_TEXTS or characters >= _WINDOW_CHARACTERS:
+def windows(
+    items: Iterable[T], length: Callable[[T], int], *, most: int = WINDOW_TEXTS, characters: int = WINDOW_CHARACTERS
+) -> Iterator[list[T]]:
+    """Runs of at most `most` items that end once `characters` are reached, so that memory stays flat.
+
+    Where a window ends depends on the items alone: a second reading gives the same windows.
+    """
+    window: list[T] = []
+    size = 0
+    for item in items:
+        window.append(item)
+        size += length(item)
+        if len(window) == most or size >= characters:
             yield window
-            window, characters = [], 0
+            window, size = [], 0
     if window:
         yield window
 

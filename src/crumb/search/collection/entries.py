@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from crumb.search.collection.errors import CollectionError, DuplicateIdError
 from crumb.search.collection.ids import LARGEST_ID, Id, check_id, digest, head_of, id_of_text, storable
+from crumb.text import inputs
 from crumb.text.structure import Kind
 
 _WINDOW_TEXTS = 256
@@ -62,17 +63,8 @@ def entries(
 
 
 def windows(stream: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Entries a window at a time."""
-    window: list[Entry] = []
-    characters = 0
-    for entry in stream:
-        window.append(entry)
-        characters += len(entry.text)
-        if len(window) == _WINDOW_TEXTS or characters >= _WINDOW_CHARACTERS:
-            yield window
-            window, characters = [], 0
-    if window:
-        yield window
+    """Entries a window at a time (crumb.text.inputs)."""
+    return inputs.windows(stream, lambda entry: len(entry.text), most=_WINDOW_TEXTS, characters=_WINDOW_CHARACTERS)
 
 
 def refuse_twice(window: Iterable[Entry]) -> None:
