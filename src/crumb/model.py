@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args, overload
+from typing import Literal, NamedTuple, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,19 @@ class EncodeReport:
             self.truncated_texts + other.truncated_texts,
             self.tokens_cut + other.tokens_cut,
         )
+
+
+class Batch(NamedTuple):
+    """Texts ready for the engine: a `Ragged` batch, and the first token of each that pooling takes in.
+
+    `ids` int32 [tokens] and `offsets` int64 [texts + 1], special tokens included; `cut` tokens lost of each text;
+    `first_pooled` int32 [texts], None where pooling takes in all.
+    """
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    cut: list[int]
+    first_pooled: npt.NDArray[np.int32] | None = None
 
 
 def load(
@@ -193,6 +206,60 @@ class Model:
             )
         return Calibration.from_dict(found).ranges(dimensions)
 
+    def prepare(
+        self,
+        texts: Sequence[str],
+        *,
+        prefix: str = "",
+        truncation: Truncation = "end",
+        threads: int | None = None,
+        counted: bool = True,
+        first: int = 0,
+    ) -> Batch:
+        """Tokens of texts, ready for `pooled`: the first half of `encode`, for whoever forms batches of its own.
+
+        Args:
+            texts: each a str.
+            prefix: put before every text (`resolve_prompt`).
+            truncation: as for `encode`, but "warn" warns of nothing.
+            threads: for this call only.
+            counted: False where nobody asks how much was cut: the tokenizer may then stop early.
+            first: the number of the first text, for a message.
+
+        Raises:
+            TruncationError: with truncation="error", naming the first text that is too long.
+        """
+        threads = self.engine.threads if threads is None else check_threads(threads)
+        kept = self.tokenizer.count([prefix])[0] if prefix else 0
+        prompted = [prefix + text for text in texts] if prefix else texts
+        batch = self._tokens(prompted, first, truncation, kept, threads, counted)
+        skipped = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, kept)
+        return Batch(batch.ids, batch.offsets, batch.cut, skipped)
+
+    def pooled(self, batch: Batch, *, layers: int | None = None, threads: int | None = None) -> Floats:
+        """Vectors of prepared texts, float32 [n, dimensions], neither cut nor normalised: the second half of `encode`.
+
+        Raises:
+            ValueError: `layers` is out of range, or a vector is not finite.
+        """
+        return self.engine.encode(
+            batch.ids,
+            batch.offsets,
+            pooling=self.contract.pooling,
+            first_pooled=batch.first_pooled,
+            layers=layers,
+            threads=threads,
+        )
+
+    def check_layers(self, layers: int | None) -> None:
+        """Refuses a number of layers that the model does not have.
+
+        Raises:
+            ValueError: it is no whole number from 1 to the model's.
+        """
+        if layers is not None and (isinstance(layers, bool) or not 1 <= layers <= self.contract.layers):
+            raise ValueError(f"layers must be a whole number from 1 to {self.contract.layers}, got {layers!r}")
+
     @overload
     def encode(
         self,
@@ -267,12 +334,10 @@ class Model:
         prefix = self.resolve_prompt(prompt, prompt_name)
         if truncation not in get_args(Truncation):
             raise ValueError(f"unknown truncation {truncation!r}; choose {', '.join(map(repr, get_args(Truncation)))}")
-        if layers is not None and (isinstance(layers, bool) or not 1 <= layers <= self.contract.layers):
-            raise ValueError(f"layers must be a whole number from 1 to {self.contract.layers}, got {layers!r}")
+        self.check_layers(layers)
         width = cut(np.empty((0, self.dimensions), dtype=np.float32), dimensions).shape[1]
         # only who sees no count of what is cut may spare the tokenizer what lies behind it
         counted = return_report or truncation != "end"
-        prompt_tokens = self._prompt_tokens(prefix)
         threads = self.engine.threads if threads is None else check_threads(threads)
 
         single = isinstance(texts, str)
@@ -281,18 +346,10 @@ class Model:
         total = len(texts) if isinstance(texts, Sequence) and not single else None
         with bar(total, "encoding", "texts", progress) as shown:
             for window in windows(checked(texts), len):
-                prompted = [prefix + text for text in window]
-                batch = self._tokens(prompted, report.texts, truncation, prompt_tokens, threads, counted)
-                first = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, prompt_tokens)
-                pooled = self.engine.encode(
-                    batch.ids,
-                    batch.offsets,
-                    pooling=self.contract.pooling,
-                    first_pooled=first,
-                    layers=layers,
-                    threads=threads,
+                batch = self.prepare(
+                    window, prefix=prefix, truncation=truncation, threads=threads, counted=counted, first=report.texts
                 )
-                part = cut(pooled, dimensions)
+                part = cut(self.pooled(batch, layers=layers, threads=threads), dimensions)
                 parts.append(normalize(part) if normalized else part)
                 lost = [n for n in batch.cut if n]
                 report += EncodeReport(len(window), len(batch.ids), len(lost), sum(lost))
@@ -323,9 +380,6 @@ class Model:
             known = ", ".join(map(repr, self.contract.prompts)) or "none"
             raise ValueError(f"{self.name} has no prompt {name!r}; it has {known}")
         return self.contract.prompts[name]
-
-    def _prompt_tokens(self, prefix: str) -> int:
-        return self.tokenizer.count([prefix])[0] if prefix else 0
 
     def _first_pooled(self, batch: Ragged, prompt_tokens: int) -> npt.NDArray[np.int32]:
         # sentence-transformers' rule: the tokens of the prompt and those before it stay out
