@@ -27,7 +27,7 @@ pytest.importorskip("httptools", reason="the extra [serve] is not installed")
 from conftest import can_be_interrupted
 from service_stub import PIECE, PIECES
 
-from crumb.server.http import Listener
+from crumb.server.accept import Listener
 from crumb.server.listen import ListenError, listen
 from crumb.server.service import Receive, Scope, Send
 from crumb.server.settings import Settings
@@ -334,10 +334,10 @@ def test_a_small_answer_that_is_not_read_is_cut(lines: str) -> None:
             sock.listen()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(sock.getsockname())
-            await listener.open([sock])
+            listener.open([sock])
             client.sendall(f"GET / HTTP/1.1\r\n{lines}\r\n\r\n".encode())
             assert await asyncio.wait_for(refused.get(), PATIENCE) == "answer not read"
-            await listener.close()
+            listener.close()
             assert await listener.finish(PATIENCE, asyncio.Event()) == 0
 
     asyncio.run(run())
@@ -424,14 +424,20 @@ def test_a_killed_worker_comes_back_and_nobody_is_refused(tmp_path: Path) -> Non
 
 def test_siblings_serve_while_one_is_started_again() -> None:
     with serving(replace(LIMITS, workers=2)) as server:
-        pids: set[int] = set()
-        wait_for(lambda: len(pids.add(server.get("/")[1]) or pids) == 2)  # type: ignore[func-returns-value]
-        one, other = pids
-        os.kill(one, signal.SIGSTOP)  # it is there, and serves nobody
+        one = server.get("/")[1]
+        os.kill(one, signal.SIGSTOP)  # it is there, and accepts nobody
+        wait_for(lambda: server.get("/")[0] == 200)
+        other = server.get("/")[1]
+        assert other != one
         os.kill(one, signal.SIGKILL)
         wait_for(lambda: not alive(one))
         assert server.get("/")[0] in (200, 503)
-        wait_for(lambda: server.get("/")[1] not in (one, other))
+        os.kill(other, signal.SIGSTOP)
+        try:
+            wait_for(lambda: server.get("/")[0] == 200)
+            assert server.get("/")[1] not in (one, other)
+        finally:
+            os.kill(other, signal.SIGCONT)
         server.signal(signal.SIGTERM)
         assert server.ends() == 0
 

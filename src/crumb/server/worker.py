@@ -88,7 +88,7 @@ async def serve(service: Service, settings: Settings, sockets: list[socket.socke
     SIGTERM and SIGINT: accepts no more, finishes what is in flight within the grace period, and returns DONE, or CUT
     when answers were cut off. SIGQUIT ends the grace period. SIGHUP reloads. What `service.loaded` raises is raised.
     """
-    from crumb.server.http import Listener  # uvicorn loads while the parent already listens
+    from crumb.server.accept import Listener  # uvicorn loads while the parent already listens
 
     loop = asyncio.get_running_loop()
     ending, at_once = asyncio.Event(), asyncio.Event()
@@ -98,7 +98,7 @@ async def serve(service: Service, settings: Settings, sockets: list[socket.socke
     loop.add_signal_handler(signal.SIGHUP, service.reload)
     listener = Listener(service.asgi, settings, service.refused)
     await service.start()
-    await listener.open(sockets)
+    listener.open(sockets)
     tell(News.UP)
     loaded = asyncio.ensure_future(service.loaded())
     end = asyncio.ensure_future(ending.wait())
@@ -108,7 +108,7 @@ async def serve(service: Service, settings: Settings, sockets: list[socket.socke
         tell(News.READY)
         await end
     service.drain()
-    await listener.close()
+    listener.close()
     cut = await listener.finish(settings.grace_seconds, at_once)
     loaded.cancel()
     await service.stop()
