@@ -33,7 +33,9 @@ from crumb.server.service import Receive, Scope, Send
 from crumb.server.settings import Settings
 
 HERE = Path(__file__).parent
-LIMITS = Settings(port=0, header_seconds=0.4, write_seconds=0.5, header_bytes=4096, max_connections=1200)
+LIMITS = Settings(
+    port=0, header_seconds=0.4, write_seconds=0.5, header_bytes=4096, max_connections=1200, log_format="text"
+)
 PATIENCE = 20.0
 _MAIN = """
 import sys
@@ -196,7 +198,7 @@ def test_headers_that_drip_are_told_the_limit(server: Server) -> None:
         sock.settimeout(PATIENCE)
         status, found = error(answer + everything(sock))
     assert status == 408
-    assert "0.4 seconds (--header-seconds)" in found["message"]
+    assert "0.4 seconds (the server's --header-seconds)" in found["message"]
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "a line"])
@@ -231,7 +233,7 @@ def test_large_headers_are_refused(server: Server) -> None:
         sock.sendall(head % (b"a" * 4096))
         status, found = error(everything(sock))
     assert status == 431
-    assert "4,096 bytes (--header-bytes)" in found["message"]
+    assert "4,096 bytes (the server's --header-bytes)" in found["message"]
 
 
 def test_a_body_does_not_count_as_headers(server: Server) -> None:
@@ -385,7 +387,7 @@ def test_connections_beyond_the_limit_are_told_so() -> None:
                 status, found = error(answer)
             assert status == 503
             assert b"\r\nretry-after: 1\r\n" in answer
-            assert "8 connections open" in found["message"]
+            assert "8 connections are open" in found["message"]
             assert "--max-connections" in found["message"]
             assert server.get("/health/ready") == (200, {"status": "ready"})
             crowd = [stack.enter_context(server.connect()) for _ in range(100)]
@@ -461,9 +463,10 @@ def test_a_worker_that_never_comes_back_is_given_up(tmp_path: Path) -> None:
     ],
 )
 def test_a_worker_that_cannot_start(fail: str, words: str) -> None:
-    server = Server(LIMITS, STUB_FAIL=fail)
+    server = Server(replace(LIMITS, log_format="json"), STUB_FAIL=fail)
     assert server.ends() == 1
-    assert words in server.said.splitlines()[-1]
+    *_, last = server.said.splitlines()
+    assert words in json.loads(last)["message"]
     assert ("Traceback" in server.said) == (fail == "bug")
 
 

@@ -32,6 +32,8 @@ _PIECE = 64 * 1024
 _SPARE = 64
 _ALWAYS = ("/health/", "/metrics")
 
+_TYPES = {400: "invalid_request_error", 408: "timeout_error", 431: "invalid_request_error"}
+
 Refused = Callable[[int, str], None]
 
 
@@ -55,9 +57,9 @@ def _overloaded(app: Asgi, limit: int, refused: Refused) -> Asgi:
     """The application of a connection beyond the limit: 503, but health is told as ever."""
     body = error_body(
         503,
-        f"the server has {limit:,} connections open, which is its limit ({flag('max_connections')}); try again in a "
+        f"{limit:,} connections are open, which is the limit (the server's {flag('max_connections')}); try again in a "
         "moment, and use fewer connections for more requests each",
-        "overloaded",
+        "unavailable_error",
     )
     headers = [
         (b"content-type", b"application/json"),
@@ -225,7 +227,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         self._in_message = True  # whatever it was, it has not been read to its end
-        self.transport.write(_answer(status, message, "invalid_request_error"))
+        self.transport.write(_answer(status, message, _TYPES[status]))
         self.hang_up()
 
     # -- what comes in -------------------------------------------------------------------------------------------------
@@ -282,7 +284,7 @@ class Connection(HttpToolsProtocol):
             self.refuse(400, "what was sent is not HTTP/1.1; the connection is closed", "not HTTP")
 
     def _refuse_large_head(self) -> None:
-        limit = f"{self.limits.header_bytes:,} bytes ({flag('header_bytes')})"
+        limit = f"{self.limits.header_bytes:,} bytes (the server's {flag('header_bytes')})"
         self.refuse(431, f"the request's headers are larger than {limit}", "headers too large")
 
     def _head_is_late(self) -> None:
@@ -292,7 +294,7 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:  # an earlier request is being answered
             self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
         elif self._in_head:
-            limit = f"{self.limits.header_seconds:g} seconds ({flag('header_seconds')})"
+            limit = f"{self.limits.header_seconds:g} seconds (the server's {flag('header_seconds')})"
             self.refuse(408, f"the request's headers did not arrive within {limit}", "headers too slow")
         else:
             if self.cycle is None:

@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
         service = _entry(args.app)(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(serve(service, settings, sockets, tell))
-    except CrumbError as error:
+    except (CrumbError, OSError, ValueError) as error:  # what the operator named cannot be had, as in crumb.cli
         tell(f"{News.FAILED} {' '.join(str(error).split())}")
     except Exception as error:
         # a fault of ours: its traceback goes where it can be read, a line of it to who waits for the server
