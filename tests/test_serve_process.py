@@ -453,6 +453,21 @@ def test_a_worker_that_never_comes_back_is_given_up(tmp_path: Path) -> None:
         assert "cannot start: there is no model of that name" in server.said.splitlines()[-1]
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="another process's limits are set on Linux alone")
+def test_a_machine_that_is_short_of_something_for_a_while() -> None:
+    """No descriptors, as it might be no processes or no memory: the parent waits for better times."""
+    import resource
+
+    with serving() as server:
+        pid = server.get("/")[1]
+        before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (4, 4))
+        os.kill(pid, signal.SIGKILL)
+        server.hears("a worker cannot be started now (Too many open files)")
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
+        wait_for(lambda: server.get("/")[0] == 200)
+        assert server.get("/")[1] != pid
+
+
 @pytest.mark.parametrize(
     ("fail", "words"),
     [

@@ -110,7 +110,7 @@ class _Worker:
     """A place for one process after another."""
 
     process: subprocess.Popen[bytes] | None = None
-    news: int = -1  # the end of the pipe to read from
+    news: int = -1  # its stdout
     unread: bytes = b""
     up: bool = False
     ready: bool = False
@@ -171,32 +171,35 @@ class _Supervisor:
         return max(0.0, min(due) - now) if due else None
 
     def _start(self, worker: _Worker) -> None:
-        news, told = os.pipe()
-        os.set_blocking(news, False)
-        fds = [sock.fileno() for sock in self._sockets]
-        # -P: what lies in the current folder is not imported. A group of its own: Ctrl-C comes from here, once.
-        worker.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "crumb.server.worker", "--app", self._app],
-            stdin=subprocess.PIPE,
-            pass_fds=[*fds, told],
-            process_group=0,
-        )
-        os.close(told)
-        worker.news, worker.unread, worker.last_words = news, b"", ""
+        worker.unread, worker.last_words = b"", ""
         worker.up = worker.ready = worker.reload = False
         worker.since = time.monotonic()
-        self._selector.register(news, selectors.EVENT_READ, worker)
-        orders = {"settings": self._settings.to_json(), "sockets": fds, "news": told}
-        assert worker.process.stdin is not None
+        fds = [sock.fileno() for sock in self._sockets]
+        try:
+            # -P: what lies in the current folder is not imported. A group of its own: Ctrl-C comes from here, once.
+            worker.process = process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "crumb.server.worker", "--app", self._app],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=fds,
+                process_group=0,
+            )
+        except OSError as error:  # the machine is short of processes, memory or descriptors: that passes
+            self._again(worker, f"a worker cannot be started now ({error.strerror})", for_good=not self._ever_ready)
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        worker.news = process.stdout.fileno()
+        os.set_blocking(worker.news, False)
+        self._selector.register(worker.news, selectors.EVENT_READ, worker)
+        orders = {"settings": self._settings.to_json(), "sockets": fds}
         with contextlib.suppress(BrokenPipeError):  # dead already: its end is seen in a moment
-            # stdin stays open: its end tells the worker that we are gone
-            worker.process.stdin.write(json.dumps(orders).encode() + b"\n")
-            worker.process.stdin.flush()
+            process.stdin.write(json.dumps(orders).encode() + b"\n")  # and it stays open: its end tells of ours
 
     def _forget_news(self, worker: _Worker) -> None:
         if worker.news >= 0:
             self._selector.unregister(worker.news)
-            os.close(worker.news)
             worker.news = -1
 
     def _read_news(self, worker: _Worker) -> bool:
@@ -233,9 +236,9 @@ class _Supervisor:
         while worker.news >= 0 and self._read_news(worker):
             pass
         self._forget_news(worker)
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
         worker.process = None
         code = process.returncode
         words = worker.last_words or _of(code)
@@ -244,19 +247,28 @@ class _Supervisor:
                 self._say("error", words)
                 self._code = FAILED
             return
-        early = not worker.ready
-        lived = time.monotonic() - worker.since
-        worker.early_deaths = 0 if worker.ready and lived >= _STEADY else worker.early_deaths + 1
+        if worker.ready and time.monotonic() - worker.since >= _STEADY:
+            worker.early_deaths = 0
+            worker.due = time.monotonic()
+            self._say("warning", f"worker {process.pid} is gone: {words}; another is started")
+            return
         alone = not any(other.ready for other in self._workers if other.process is not None)
-        if early and (not self._ever_ready or (alone and worker.early_deaths >= _TRIES)):
+        for_good = not self._ever_ready or (alone and worker.early_deaths + 1 >= _TRIES)
+        if worker.ready:
+            self._again(worker, f"worker {process.pid} is gone: {words}", for_good=False)
+        else:
+            self._again(worker, words, for_good=for_good)
+
+    def _again(self, worker: _Worker, words: str, for_good: bool) -> None:
+        """Another try after a while, longer each time, or the end."""
+        worker.early_deaths += 1
+        if for_good:
             self._say("error", f"the server cannot start: {words}")
             self._stop(FAILED)
             return
-        delay = 0.0
-        if worker.early_deaths:
-            delay = min(_FIRST_DELAY * 2 ** (worker.early_deaths - 1), _LONGEST_DELAY)
+        delay = min(_FIRST_DELAY * 2 ** (worker.early_deaths - 1), _LONGEST_DELAY)
         worker.due = time.monotonic() + delay
-        self._say("warning", f"worker {process.pid} is gone: {words}; another is started")
+        self._say("warning", f"{words}; another is started in {delay:g} s")
 
     def _take_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -1,7 +1,7 @@
 """One process that serves: `python -m crumb.server.worker`, started by the supervisor and by nobody else.
 
-Enters: on stdin one line of JSON with the settings, the numbers of the inherited listening sockets and of a pipe for
-news. Leaves: answers; on the pipe the words of `News`; an exit code. Knows nothing of other workers.
+Enters: on stdin one line of JSON with the settings and the numbers of the inherited listening sockets. Leaves: answers;
+on stdout the words of `News`; an exit code. Knows nothing of other workers.
 
 stdin stays open for as long as the parent lives. When it ends, so does the worker, however the parent died.
 """
@@ -127,9 +127,12 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings.from_json(orders["settings"])
     sockets = [socket.socket(fileno=number) for number in orders["sockets"]]
 
+    news = os.dup(1)
+    os.dup2(2, 1)  # what anybody prints is no news
+
     def tell(words: str) -> None:
         with contextlib.suppress(OSError):  # the parent is gone
-            os.write(orders["news"], f"{words}\n".encode())
+            os.write(news, f"{words}\n".encode())
 
     _end_with_parent(settings.grace_seconds)
     _allow_files(settings.max_connections)
