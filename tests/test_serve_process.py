@@ -460,7 +460,8 @@ def test_a_machine_that_is_short_of_something_for_a_while() -> None:
 
     with serving() as server:
         pid = server.get("/")[1]
-        before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (4, 4))
+        before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (4, before[1]))
         os.kill(pid, signal.SIGKILL)
         server.hears("a worker cannot be started now (Too many open files)")
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
