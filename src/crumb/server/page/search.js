@@ -1,0 +1,93 @@
+// The view of queries and passages: what each query finds, and how that moves when vectors get smaller.
+
+import * as api from "./api.js";
+import { code } from "./code.js";
+import { byId, count } from "./dom.js";
+import { PASSAGES, QUERIES } from "./examples.js";
+import { latest, remembering } from "./latest.js";
+import { drawRankings, SHOWN, summary } from "./ranking.js";
+import { compare, depth } from "./ranks.js";
+import { curl, python } from "./snippets.js";
+import { split } from "./texts.js";
+import { showTokens } from "./tokens.js";
+
+const TAIL = [
+  "for query, row in zip(queries, scores):",
+  "    print(query)",
+  '    for i in np.argsort(-row, kind="stable")[:10]:',
+  '        print(f"  {row[i]:.4f}  {passages[i]}")',
+];
+
+/** The view; `refresh(wait)` asks again. */
+export function searchView({ settings, guarded, told }) {
+  const [queryField, promptField, passageField] = ["queries", "prompt", "passages"].map(byId);
+  const showCode = code(byId("search-code"));
+  const more = byId("more");
+  const ask = { queries: remembering(api.tokenize), passages: remembering(api.tokenize), whole: remembering(api.similarity) };
+  let asLines = false;
+  let all = false;
+  let draw = () => {};
+  queryField.value = QUERIES;
+  passageField.value = PASSAGES;
+
+  async function job(signal) {
+    const { texts: queries } = split(queryField.value, true);
+    const { texts: passages, parted } = split(passageField.value, asLines);
+    if (!queries.length || !passages.length) return nothing(queries);
+    const model = settings.chosen();
+    const prompt = promptField.value;
+    const prompted = prompt ? { prompt } : {};
+    const fields = settings.reduced();
+    const plain = { model: model.id, input: queries, against: passages, ...prompted };
+    const body = { ...plain, ...fields };
+    const whole = told.timed(ask.whole(plain, signal));
+    const [answer, full, readQueries, readPassages] = await Promise.all([
+      settings.isFull() ? whole : told.timed(api.similarity(body, signal)),
+      whole,
+      ask.queries({ model: model.id, input: queries, ...prompted }, signal),
+      ask.passages({ model: model.id, input: passages }, signal),
+    ]);
+    if (signal.aborted) return;
+
+    showTokens(byId("queries-read"), { texts: queries, answer: readQueries, prompt: Array.from(prompt).length });
+    showTokens(byId("passages-read"), {
+      texts: passages, parted, asLines, answer: readPassages, prompt: 0,
+      onLines: (on) => { asLines = on; refresh(0); },
+    });
+    settings.cost(answer.bytes);
+    const isFull = answer === full;
+    const k = depth(passages.length);
+    const rankings = answer.scores.map((row, i) => compare(row, full.scores[i]));
+    byId("search-summary").textContent = isFull
+      ? `All of the model: ${model.dimensions} dimensions, ${count(model.layers, "layer")}, float. Move a slider to see what smaller vectors change.`
+      : summary(rankings, k);
+    draw = () => {
+      drawRankings(byId("ranking"), { queries, passages, rankings, k, full: isFull, all });
+      more.hidden = passages.length <= SHOWN;
+      more.textContent = all ? `Show the first ${SHOWN}` : `Show all ${passages.length}`;
+      more.setAttribute("aria-expanded", all);
+    };
+    draw();
+    showCode({
+      curl: curl(`${api.BASE}v1/similarity`, body, guarded),
+      python: python({
+        base: api.BASE, model: model.id, fields, guarded, tail: TAIL,
+        lists: [{ name: "queries", texts: queries, prompt: prompt || null }, { name: "passages", texts: passages }],
+      }),
+    });
+  }
+
+  function nothing(queries) {
+    for (const id of ["queries-read", "passages-read", "ranking"]) byId(id).replaceChildren();
+    more.hidden = true;
+    byId("search-summary").textContent = queries.length ? "Paste some passages to search in." : "Type a query to see what it finds.";
+  }
+
+  const refresh = latest(job, told.of(byId("search-result")));
+  for (const field of [queryField, promptField, passageField]) field.addEventListener("input", () => refresh());
+  more.addEventListener("click", () => {
+    all = !all;
+    draw();
+  });
+  return { refresh };
+}
