@@ -54,6 +54,7 @@ async function start() {
   views.search = searchView(shared);
   tabs(document.querySelector("[role=tablist]"), (panel) => {
     shown = panel.id;
+    byId("effect").textContent = ""; // the search's; the view that comes says its own
     views[shown].refresh(0);
   });
   api.about().then(

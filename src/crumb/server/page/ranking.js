@@ -3,7 +3,7 @@
 import { count, el, score, unseen } from "./dom.js";
 import { agreement } from "./ranks.js";
 
-export const SHOWN = 10;
+export const SHOWN = 5;
 
 /** Draws one list a query. `full`: this is the full model, so there is nothing to compare. */
 export function drawRankings(into, { queries, passages, rankings, k, full, all }) {
@@ -17,16 +17,20 @@ export function drawRankings(into, { queries, passages, rankings, k, full, all }
         el("h3", { className: "text" }, query),
         full ? null : el("p", { className: "note" }, said(agreement(rankings[i], k), k)),
         el("ol", {}, ...shown.map((one) => item(one, passages, full, k))),
-        gone.length
-          ? el("p", { className: "note" }, `No longer in the top ${k}: `, gone.map((one) => `\u201c${short(passages[one.index])}\u201d (${one.before + 1} to ${one.place + 1})`).join(", "))
-          : null,
+        gone.length && !all ? el("p", { className: "note" }, lost(gone, passages, k)) : null,
       );
     }),
   );
 }
 
 const said = ({ same, still }, k) => `Top ${k}: ${same} of ${k} the same, ${still} in the same place`;
-const short = (text) => (text.length > 60 ? `${text.slice(0, 57).trimEnd()}\u2026` : text);
+const short = (text) => (text.length > 48 ? `${Array.from(text).slice(0, 45).join("").trimEnd()}\u2026` : text);
+
+function lost(gone, passages, k) {
+  const named = gone.slice(0, 2).map((one) => `\u201c${short(passages[one.index])}\u201d (${one.before + 1} to ${one.place + 1})`);
+  const others = gone.length > 2 ? ` and ${gone.length - 2} more` : "";
+  return `No longer in the top ${k}: ${named.join(", ")}${others}`;
+}
 
 function item(one, passages, full, k) {
   const meter = el("span", { className: "meter", "aria-hidden": "true" });

@@ -58,13 +58,14 @@ export function searchView({ settings, guarded, told }) {
     const isFull = answer === full;
     const k = depth(passages.length);
     const rankings = answer.scores.map((row, i) => compare(row, full.scores[i]));
+    byId("effect").textContent = isFull ? "" : summary(rankings, k);
     byId("search-summary").textContent = isFull
       ? `All of the model: ${model.dimensions} dimensions, ${count(model.layers, "layer")}, float. Move a slider to see what smaller vectors change.`
-      : summary(rankings, k);
+      : "Arrows tell how many places a passage moved against the full model.";
     draw = () => {
       drawRankings(byId("ranking"), { queries, passages, rankings, k, full: isFull, all });
       more.hidden = passages.length <= SHOWN;
-      more.textContent = all ? `Show the first ${SHOWN}` : `Show all ${passages.length}`;
+      more.textContent = all ? `Show the first ${SHOWN}` : `Show all ${passages.length} passages`;
       more.setAttribute("aria-expanded", all);
     };
     draw();
@@ -80,6 +81,7 @@ export function searchView({ settings, guarded, told }) {
   function nothing(queries) {
     for (const id of ["queries-read", "passages-read", "ranking"]) byId(id).replaceChildren();
     more.hidden = true;
+    byId("effect").textContent = "";
     byId("search-summary").textContent = queries.length ? "Paste some passages to search in." : "Type a query to see what it finds.";
   }
 

@@ -68,8 +68,8 @@ export function settings(models, changed) {
       const times = whole / bytes;
       byId("cost").replaceChildren(
         el("strong", {}, count(bytes, "byte")), " a vector, ",
-        el("strong", {}, size(bytes * 1e6)), " a million",
-        bytes < whole ? `; ${times >= 10 ? Math.round(times) : Number(times.toFixed(1))} times less than all of it` : "",
+        el("strong", {}, size(bytes * 1e6)), " for a million",
+        bytes < whole ? `; ${times >= 10 ? Math.round(times) : Number(times.toFixed(1))} times less than the full model.` : ".",
       );
     },
   };

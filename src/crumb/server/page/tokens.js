@@ -46,6 +46,11 @@ export function showTokens(into, { texts, parted, asLines, answer, prompt, onLin
     el("ol", { className: "tokens", tabIndex: 0, "aria-label": "Tokens of each text" }, ...data.map((one) => row(texts[one.index], one, prompt))),
   );
   into.replaceChildren(details);
+  if (open && !was?.open) {
+    // the list alone scrolls to where the first text is cut
+    const [list, mark] = [details.querySelector(".tokens"), details.querySelector("del")];
+    if (mark) list.scrollTop = mark.getBoundingClientRect().top - list.getBoundingClientRect().top - list.clientHeight / 2;
+  }
   if (parted || asLines) {
     const other = el("button", { type: "button", className: "quiet" }, asLines ? "Part them at blank lines" : "Take every line as a text");
     other.addEventListener("click", () => onLines(!asLines));
