@@ -52,8 +52,8 @@ async function start() {
   const shared = { settings, guarded: found.guarded, told };
   views.similarity = similarityView(shared);
   views.search = searchView(shared);
-  tabs(document.querySelector("[role=tablist]"), (panel) => {
-    shown = panel.id;
+  tabs(document.querySelector("[role=tablist]"), (name) => {
+    shown = name;
     byId("effect").textContent = ""; // the search's; the view that comes says its own
     views[shown].refresh(0);
   });

@@ -1,9 +1,11 @@
-// Tabs as WAI-ARIA describes them: one stop for Tab, arrows, Home and End choose. The choice is kept in the address.
+// Tabs as WAI-ARIA describes them: one stop for Tab, arrows, Home and End choose. The choice is kept in the address,
+// under a name that is no element's id: the browser would scroll there.
 
-/** Makes tabs of a tablist; `chosen(panel)` is called for the first panel and on every change. */
+/** Makes tabs of a tablist, each `tab-NAME`; `chosen(NAME)` is called for the first one and on every change. */
 export function tabs(list, chosen) {
   const all = [...list.querySelectorAll("[role=tab]")];
   const panel = (tab) => document.getElementById(tab.getAttribute("aria-controls"));
+  const name = (tab) => tab.id.slice("tab-".length);
 
   function choose(tab) {
     for (const other of all) {
@@ -12,8 +14,8 @@ export function tabs(list, chosen) {
       other.tabIndex = on ? 0 : -1;
       panel(other).hidden = !on;
     }
-    history.replaceState(null, "", `#${panel(tab).id}`);
-    chosen(panel(tab));
+    history.replaceState(null, "", `#${name(tab)}`);
+    chosen(name(tab));
   }
 
   list.addEventListener("click", (event) => {
@@ -29,7 +31,7 @@ export function tabs(list, chosen) {
     tab.focus();
     choose(tab);
   });
-  const named = () => all.find((tab) => `#${panel(tab).id}` === location.hash);
+  const named = () => all.find((tab) => `#${name(tab)}` === location.hash);
   addEventListener("hashchange", () => named() && choose(named()));
   choose(named() ?? all[0]);
 }
