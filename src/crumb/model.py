@@ -9,15 +9,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args, overload
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from crumb import store
 from crumb.checkpoint import Contract, read_contract
-from crumb.checkpoint.extras import CALIBRATION, read_section
+from crumb.checkpoint.extras import CALIBRATION, read_section, read_shipped
 from crumb.checkpoint.positions import METHODS
 from crumb.checkpoint.weights import read_weights
 from crumb.engine.encoder import Engine
@@ -30,6 +31,9 @@ from crumb.text.tokenizer import Tokenizer
 from crumb.text.truncate import Ragged, fit
 from crumb.vectors.normalize import Floats, cut, normalize
 from crumb.vectors.quantize import Ranges
+
+if TYPE_CHECKING:
+    from crumb.vectors.calibrate import Calibration
 
 Positions = Literal["tile", "interpolate", "hierarchical"]
 Truncation = Literal["warn", "error", "start", "end"]
@@ -51,6 +55,19 @@ class EncodeReport:
             self.truncated_texts + other.truncated_texts,
             self.tokens_cut + other.tokens_cut,
         )
+
+
+class Batch(NamedTuple):
+    """Texts ready for the engine: a `Ragged` batch, and the first token of each that pooling takes in.
+
+    `ids` int32 [tokens] and `offsets` int64 [texts + 1], special tokens included; `cut` tokens lost of each text;
+    `first_pooled` int32 [texts], None where pooling takes in all.
+    """
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    cut: list[int]
+    first_pooled: npt.NDArray[np.int32] | None = None
 
 
 def load(
@@ -172,8 +189,8 @@ class Model:
     def ranges(self, dimensions: int | None = None) -> Ranges:
         """The ranges of this model's vectors, for codes of a byte a dimension (crumb.vectors.quantize).
 
-        `crumb calibrate` measures them once and keeps them with the model, so that a vector's codes do not depend on
-        its neighbours.
+        They were measured once, over texts that are not those at hand, so that a vector's codes do not depend on its
+        neighbours: by `crumb calibrate`, which keeps them with the model; else by crumb for the weights that it knows.
 
         Args:
             dimensions: of vectors that are cut to so many; None for full ones.
@@ -182,16 +199,75 @@ class Model:
             CheckpointError: the model was never calibrated.
             ValueError: `dimensions` is out of range.
         """
-        # here and not above: a process that asks for no codes needs none of it
-        from crumb.vectors.calibrate import Calibration
-
-        found = read_section(self.contract.folder, CALIBRATION)
-        if found is None:
+        if self._calibration is None:
             raise CheckpointError(
                 f"{self.name} has no ranges of its dimensions yet: crumb calibrate {self.name} TEXTS… measures them "
                 "over texts like yours, and keeps them with the model"
             )
-        return Calibration.from_dict(found).ranges(dimensions)
+        return self._calibration.ranges(dimensions)
+
+    @cached_property
+    def _calibration(self) -> Calibration | None:
+        # here and not above: a process that asks for no codes needs none of it
+        from crumb.vectors.calibrate import Calibration
+
+        folder, weights = self.contract.folder, self.contract.weight_files
+        found = read_section(folder, CALIBRATION) or read_shipped(folder / weights[0], CALIBRATION)
+        return None if found is None else Calibration.from_dict(found)
+
+    def prepare(
+        self,
+        texts: Sequence[str],
+        *,
+        prefix: str = "",
+        truncation: Truncation = "end",
+        threads: int | None = None,
+        counted: bool = True,
+        first: int = 0,
+    ) -> Batch:
+        """Tokens of texts, ready for `pooled`: the first half of `encode`, for whoever forms batches of its own.
+
+        Args:
+            texts: each a str.
+            prefix: put before every text (`resolve_prompt`).
+            truncation: as for `encode`, but "warn" warns of nothing.
+            threads: for this call only.
+            counted: False where nobody asks how much was cut: the tokenizer may then stop early.
+            first: the number of the first text, for a message.
+
+        Raises:
+            TruncationError: with truncation="error", naming the first text that is too long.
+        """
+        threads = self.engine.threads if threads is None else check_threads(threads)
+        kept = self.tokenizer.count([prefix])[0] if prefix else 0
+        prompted = [prefix + text for text in texts] if prefix else texts
+        batch = self._tokens(prompted, first, truncation, kept, threads, counted)
+        skipped = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, kept)
+        return Batch(batch.ids, batch.offsets, batch.cut, skipped)
+
+    def pooled(self, batch: Batch, *, layers: int | None = None, threads: int | None = None) -> Floats:
+        """Vectors of prepared texts, float32 [n, dimensions], neither cut nor normalised: the second half of `encode`.
+
+        Raises:
+            ValueError: `layers` is out of range, or a vector is not finite.
+        """
+        return self.engine.encode(
+            batch.ids,
+            batch.offsets,
+            pooling=self.contract.pooling,
+            first_pooled=batch.first_pooled,
+            layers=layers,
+            threads=threads,
+        )
+
+    def check_layers(self, layers: int | None) -> None:
+        """Refuses a number of layers that the model does not have.
+
+        Raises:
+            ValueError: it is no whole number from 1 to the model's.
+        """
+        if layers is not None and (isinstance(layers, bool) or not 1 <= layers <= self.contract.layers):
+            raise ValueError(f"layers must be a whole number from 1 to {self.contract.layers}, got {layers!r}")
 
     @overload
     def encode(
@@ -267,12 +343,10 @@ class Model:
         prefix = self.resolve_prompt(prompt, prompt_name)
         if truncation not in get_args(Truncation):
             raise ValueError(f"unknown truncation {truncation!r}; choose {', '.join(map(repr, get_args(Truncation)))}")
-        if layers is not None and (isinstance(layers, bool) or not 1 <= layers <= self.contract.layers):
-            raise ValueError(f"layers must be a whole number from 1 to {self.contract.layers}, got {layers!r}")
+        self.check_layers(layers)
         width = cut(np.empty((0, self.dimensions), dtype=np.float32), dimensions).shape[1]
         # only who sees no count of what is cut may spare the tokenizer what lies behind it
         counted = return_report or truncation != "end"
-        prompt_tokens = self._prompt_tokens(prefix)
         threads = self.engine.threads if threads is None else check_threads(threads)
 
         single = isinstance(texts, str)
@@ -281,18 +355,10 @@ class Model:
         total = len(texts) if isinstance(texts, Sequence) and not single else None
         with bar(total, "encoding", "texts", progress) as shown:
             for window in windows(checked(texts), len):
-                prompted = [prefix + text for text in window]
-                batch = self._tokens(prompted, report.texts, truncation, prompt_tokens, threads, counted)
-                first = None if self.contract.include_prompt or not prefix else self._first_pooled(batch, prompt_tokens)
-                pooled = self.engine.encode(
-                    batch.ids,
-                    batch.offsets,
-                    pooling=self.contract.pooling,
-                    first_pooled=first,
-                    layers=layers,
-                    threads=threads,
+                batch = self.prepare(
+                    window, prefix=prefix, truncation=truncation, threads=threads, counted=counted, first=report.texts
                 )
-                part = cut(pooled, dimensions)
+                part = cut(self.pooled(batch, layers=layers, threads=threads), dimensions)
                 parts.append(normalize(part) if normalized else part)
                 lost = [n for n in batch.cut if n]
                 report += EncodeReport(len(window), len(batch.ids), len(lost), sum(lost))
@@ -323,9 +389,6 @@ class Model:
             known = ", ".join(map(repr, self.contract.prompts)) or "none"
             raise ValueError(f"{self.name} has no prompt {name!r}; it has {known}")
         return self.contract.prompts[name]
-
-    def _prompt_tokens(self, prefix: str) -> int:
-        return self.tokenizer.count([prefix])[0] if prefix else 0
 
     def _first_pooled(self, batch: Ragged, prompt_tokens: int) -> npt.NDArray[np.int32]:
         # sentence-transformers' rule: the tokens of the prompt and those before it stay out
