@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { code } from "./code.js";
-import { byId, count } from "./dom.js";
+import { byId, count, el } from "./dom.js";
 import { PASSAGES, QUERIES } from "./examples.js";
 import { latest, remembering } from "./latest.js";
 import { drawRankings, SHOWN, summary } from "./ranking.js";
@@ -35,6 +35,7 @@ export function searchView({ settings, guarded, told }) {
     const { texts: passages, parted } = split(passageField.value, asLines);
     if (!queries.length || !passages.length) return nothing(queries);
     const model = settings.chosen();
+    offer(model);
     const prompt = promptField.value;
     const prompted = prompt ? { prompt } : {};
     const fields = settings.reduced();
@@ -49,9 +50,9 @@ export function searchView({ settings, guarded, told }) {
     ]);
     if (signal.aborted) return;
 
-    showTokens(byId("queries-read"), { texts: queries, answer: readQueries, prompt: Array.from(prompt).length });
+    showTokens(byId("queries-read"), { texts: queries, answer: readQueries, prompt: prompt || model.default_prompt });
     showTokens(byId("passages-read"), {
-      texts: passages, parted, asLines, answer: readPassages, prompt: 0,
+      texts: passages, parted, asLines, answer: readPassages, prompt: model.default_prompt,
       onLines: (on) => { asLines = on; refresh(0); },
     });
     settings.cost(answer.bytes);
@@ -76,6 +77,12 @@ export function searchView({ settings, guarded, told }) {
         lists: [{ name: "queries", texts: queries, prompt: prompt || null }, { name: "passages", texts: passages }],
       }),
     });
+  }
+
+  /** The prompts that the model was trained with, to choose from. */
+  function offer({ prompts, default_prompt: otherwise }) {
+    byId("prompts").replaceChildren(...Object.entries(prompts).map(([name, value]) => el("option", { value }, name)));
+    promptField.placeholder = otherwise;
   }
 
   function nothing(queries) {

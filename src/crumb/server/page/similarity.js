@@ -23,12 +23,12 @@ export function similarityView({ settings, guarded, told }) {
   async function job(signal) {
     const { texts, parted } = split(field.value, asLines);
     if (!texts.length) return nothing();
-    const model = settings.chosen().id;
+    const { id: model, default_prompt: prompt } = settings.chosen();
     const fields = settings.reduced();
     const body = { model, input: texts.slice(0, MOST), ...fields };
     const [read, answer] = await Promise.all([tokenize({ model, input: texts }, signal), told.timed(api.similarity(body, signal))]);
     if (signal.aborted) return;
-    showTokens(byId("texts-read"), { texts, parted, asLines, answer: read, prompt: 0, onLines: (on) => { asLines = on; refresh(0); } });
+    showTokens(byId("texts-read"), { texts, parted, asLines, answer: read, prompt, onLines: (on) => { asLines = on; refresh(0); } });
     settings.cost(answer.bytes);
     summarise(texts, answer.scores);
     matrix(byId("matrix"), body.input, answer.scores, (i, j) => showPair(body.input, answer.scores, i, j));

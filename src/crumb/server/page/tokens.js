@@ -5,11 +5,12 @@ import { count, el, unseen } from "./dom.js";
 /**
  * The runs of a text that are read and not read: [{ text, kept }, …].
  *
- * Tokens come with the characters of `prompt + text` that they stand for, counted as Unicode code points; `prompt` is
- * how many of these belong to the prompt. White space at a seam goes with what is before it.
+ * Tokens come with the characters of `prompt + text` that they stand for, counted as Unicode code points. White space
+ * at a seam goes with what is before it.
  */
-export function runs(text, tokens, prompt = 0) {
+export function runs(text, tokens, prompt) {
   const points = Array.from(text);
+  const before = Array.from(prompt).length;
   const found = [];
   const push = (from, to, kept) => {
     if (from >= to) return;
@@ -21,7 +22,7 @@ export function runs(text, tokens, prompt = 0) {
   let kept = true;
   for (const token of tokens) {
     if (token.kept === kept) continue;
-    const start = Math.min(Math.max(token.start - prompt, done), points.length);
+    const start = Math.min(Math.max(token.start - before, done), points.length);
     push(done, start, kept);
     [done, kept] = [start, token.kept];
   }

@@ -11,8 +11,6 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from crumb.server.page import INDEX, assets
 
-router = APIRouter(include_in_schema=False)
-
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -24,22 +22,25 @@ HEADERS = {
 }
 
 
-@router.api_route("/ui", methods=["GET", "HEAD"])
-def page(request: Request) -> Response:
-    """The page."""
-    return _answer(request, INDEX)
+def router() -> APIRouter:
+    """The routes."""
+    routes = APIRouter(include_in_schema=False)
 
+    @routes.api_route("/ui", methods=["GET", "HEAD"])
+    async def page(request: Request) -> Response:
+        return _answer(request, INDEX)
 
-@router.api_route("/ui/{name}", methods=["GET", "HEAD"])
-def file(request: Request, name: str) -> Response:
-    """A style sheet, script or picture of the page."""
-    return _answer(request, name)
+    @routes.api_route("/ui/{name}", methods=["GET", "HEAD"])
+    async def file(request: Request, name: str) -> Response:
+        return _answer(request, name)
+
+    return routes
 
 
 def _answer(request: Request, name: str) -> Response:
     asset = assets().get(name)
     if asset is None:
-        raise HTTPException(404, f"the page has no file {name!r}")
+        raise HTTPException(404)
     headers = {**HEADERS, "etag": asset.etag}
     if asset.etag in _known(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
