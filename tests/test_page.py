@@ -287,7 +287,7 @@ def test_the_ranking_is_brute_force(visit: Visit, default: crumb.Model, dimensio
         overlaps.append(len(set(order[:10]) & set(np.argsort(-before, kind="stable")[:10])))
     if whole:
         assert all(item["move"] is None for shown in visit.rankings() for item in shown)
-        expect(page.locator("#search-summary")).to_contain_text("All of the model")
+        expect(page.locator("#effect")).to_contain_text("All of the model")
     else:
         notes = page.locator("#ranking article > .note").all_inner_texts()
         assert [int(re.findall(r"Top 10: (\d+) of 10", note)[0]) for note in notes] == overlaps

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { code } from "./code.js";
-import { byId, count, el } from "./dom.js";
+import { byId, el } from "./dom.js";
 import { PASSAGES, QUERIES } from "./examples.js";
 import { latest, remembering } from "./latest.js";
 import { drawRankings, SHOWN, summary } from "./ranking.js";
@@ -59,10 +59,8 @@ export function searchView({ settings, guarded, told }) {
     const isFull = answer === full;
     const k = depth(passages.length);
     const rankings = answer.scores.map((row, i) => compare(row, full.scores[i]));
-    byId("effect").textContent = isFull ? "" : summary(rankings, k);
-    byId("search-summary").textContent = isFull
-      ? `All of the model: ${model.dimensions} dimensions, ${count(model.layers, "layer")}, float. Move a slider to see what smaller vectors change.`
-      : "Arrows tell how many places a passage moved against the full model.";
+    byId("effect").textContent = isFull ? "All of the model: move a slider to see what smaller vectors change." : summary(rankings, k);
+    byId("search-summary").textContent = isFull ? "" : "Arrows tell how many places a passage moved against the full model.";
     draw = () => {
       drawRankings(byId("ranking"), { queries, passages, rankings, k, full: isFull, all });
       more.hidden = passages.length <= SHOWN;
