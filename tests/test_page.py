@@ -5,28 +5,35 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import crumb
+from crumb.server.page import INDEX, assets
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if find_spec("playwright") is None or CHROMIUM is None:
-    pytest.skip("needs playwright (pip) and a Chromium (the system's)", allow_module_level=True)
-pytest.importorskip("fastapi", reason="needs the extra [serve]")
-
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
-
-from crumb.server.page import INDEX, assets
+if CHROMIUM is None:
+    pytest.skip("needs a Chromium on the path", allow_module_level=True)
+for needed in ("fastapi", "uvicorn"):
+    pytest.importorskip(needed, reason="needs the extra [serve]")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+expect = sync_api.expect
 
 # texts that break what quotes badly: for a shell, for Python, for JSON and for HTML
 AWKWARD = [
@@ -37,9 +44,40 @@ AWKWARD = [
 ]
 
 
+@contextmanager
+def serving(env: dict[str, str], *flags: str) -> Iterator[str]:
+    """The address of a real `crumb serve` that is ready, for as long as the block runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "crumb.cli", "serve", "--port", str(port), *flags]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            try:
+                if get(f"{url}/health/ready")[0] == 200:
+                    break
+            except OSError:
+                pass  # nothing listens yet
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def server(crumb_env: dict[str, str]) -> Iterator[str]:
+    # the parent's pipe is not read while it runs: no line for every request
+    with serving(crumb_env, "--log-level", "warning") as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
+    with sync_api.sync_playwright() as playwright:
         # Chromium refuses its sandbox to root, which containers run tests as
         yield (started := playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
         started.close()
@@ -89,7 +127,7 @@ class Visit:
         )
 
 
-@pytest.fixture()
+@pytest.fixture
 def visit(browser: Browser, server: str) -> Iterator[Visit]:
     visitor = Visit(browser, server)
     yield visitor
@@ -310,6 +348,10 @@ def test_bits_are_scored_as_bits_and_every_codes_bytes_are_shown(visit: Visit, d
         assert [item["passage"] for item in shown] == np.argsort(-row, kind="stable")[:5].tolist()
         np.testing.assert_allclose([item["score"] for item in shown], np.sort(row)[::-1][:5], atol=0.000501)
 
+    page.get_by_label("int8", exact=True).check()
+    visit.settled("search")
+    expect(cost).to_have_text("128 bytes a vector, 128 MB for a million; 12 times less than the full model.")
+
     page.get_by_role("button", name="Full model").click()
     visit.settled("search")
     expect(cost).to_have_text("1,536 bytes a vector, 1.54 GB for a million.")
@@ -370,7 +412,7 @@ def test_the_copied_curl_runs_and_gives_the_same_numbers(visit: Visit, tmp_path:
 
 
 @pytest.mark.skipif(find_spec("openai") is None, reason="needs the openai client")
-@pytest.mark.parametrize(("code", "view"), [("float", "similarity"), ("float", "search"), ("binary", "search")])
+@pytest.mark.parametrize(("code", "view"), [("float", "similarity"), ("int8", "search"), ("binary", "search")])
 def test_the_copied_python_runs_and_gives_the_same_numbers(visit: Visit, code: str, view: str, tmp_path: Path) -> None:
     page = visit.open(view)
     page.fill("#dimensions", "136")
@@ -394,6 +436,27 @@ def test_the_copied_python_runs_and_gives_the_same_numbers(visit: Visit, code: s
         for shown, row in zip(visit.rankings(), scores, strict=True):
             assert [item["passage"] for item in shown] == np.argsort(-row, kind="stable").tolist()
             np.testing.assert_allclose([item["score"] for item in shown], np.sort(row)[::-1], atol=0.000501)
+
+
+def test_with_a_key_the_browser_asks_for_it_and_the_copied_curl_names_it(
+    browser: Browser, crumb_env: dict[str, str], tmp_path: Path
+) -> None:
+    key = "a key: with a colon"
+    with serving({**crumb_env, "CRUMB_API_KEY": key}, "--log-level", "warning") as server:
+        status, headers, _ = get(f"{server}/ui")
+        assert (status, headers["www-authenticate"].split()[0]) == (401, "Basic")
+        visit = Visit(browser, server, http_credentials={"username": "", "password": key})
+        page = visit.open()
+        assert visit.matrix().shape == (7, 7)
+        for name, program in (("curl", "curl"), ("Python", "python")):
+            text = page.locator(f"#similarity-code pre[aria-label={name}]").text_content()
+            assert "CRUMB_API_KEY" in text, program
+            assert key not in text
+        if shutil.which("curl"):
+            command = page.locator("#similarity-code pre[aria-label=curl]").text_content()
+            answer = json.loads(run(["sh"], tmp_path, f"export CRUMB_API_KEY='{key}'\n{command}"))
+            np.testing.assert_allclose(visit.matrix(), answer["scores"], atol=0.00501)
+        visit.context.close()
 
 
 # For everyone
@@ -516,7 +579,7 @@ def test_every_step_of_the_scale_can_be_read(browser: Browser, server: str, sche
 
     steps = [luminance(paper) for paper, _ in colours]
     assert steps == sorted(steps, reverse=scheme == "light")  # lightness alone orders them
-    assert min(abs(a - b) for a, b in zip(steps, steps[1:], strict=False)) > 0.003
+    assert min(abs(a - b) for a, b in pairwise(steps)) > 0.003
     for paper, ink in colours:
         low, high = sorted((luminance(paper), luminance(ink)))
         assert (high + 0.05) / (low + 0.05) >= 4.5
