@@ -56,7 +56,8 @@ async function refusal(response) {
     429: () => new Problem("The server is busy; this asks again by itself.", wait),
     503: () => new Problem("The server is not ready yet; this asks again by itself.", wait),
   }[response.status]?.();
-  const refused = problem ?? new Problem(said ? sentence(said) : `The server answered ${response.status} and no reason.`);
+  const plain = said ? sentence(said) : `The server answered ${response.status} and gave no reason.`;
+  const refused = problem ?? new Problem(plain);
   refused.status = response.status;
   return refused;
 }

@@ -64,8 +64,9 @@ async function start() {
 }
 
 function facts(model) {
+  const shape = `${grouped(model.dimensions)} dimensions, ${count(model.layers, "layer")}`;
   byId("facts").textContent =
-    `${model.id}: ${grouped(model.dimensions)} dimensions, ${count(model.layers, "layer")}, reads ${grouped(model.context)} tokens of a text. ` +
+    `${model.id}: ${shape}, reads ${grouped(model.context)} tokens of a text. ` +
     "Your texts go to this server and nowhere else.";
 }
 

@@ -15,8 +15,10 @@ export function code(into) {
     });
     return button;
   });
-  const details = el("details", {}, el("summary", {}, "Look at the code"), el("h3", {}, "curl"), blocks.curl, el("h3", {}, "Python"), blocks.python);
-  into.replaceChildren(el("h2", {}, "The same from your code"), el("p", { className: "copies" }, ...copiers, status), details);
+  const shown = [el("h3", {}, "curl"), blocks.curl, el("h3", {}, "Python"), blocks.python];
+  const details = el("details", {}, el("summary", {}, "Look at the code"), ...shown);
+  const buttons = el("p", { className: "copies" }, ...copiers, status);
+  into.replaceChildren(el("h2", {}, "The same from your code"), buttons, details);
   return (programs) => {
     for (const [name, text] of Object.entries(programs)) blocks[name].textContent = text;
     for (const button of copiers) button.disabled = false;

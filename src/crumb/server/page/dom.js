@@ -12,10 +12,16 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
+/** Some words of a class. */
+export const span = (className, text, props = {}) => el("span", { className, ...props }, text);
+
+/** A text with its number. */
+export const numbered = (index, text) => [span("place", String(index + 1)), " ", span("text", text)];
+
 export const byId = (id) => document.getElementById(id);
 
 /** Text that only a screen reader says. */
-export const unseen = (text) => el("span", { className: "unseen" }, text);
+export const unseen = (text) => span("unseen", text);
 
 const whole = new Intl.NumberFormat("en");
 export const count = (number, one, many = `${one}s`) => `${whole.format(number)} ${number === 1 ? one : many}`;

@@ -1,6 +1,6 @@
 // A heat map that is a table: headers, numbers, and a cell to walk with the arrow keys.
 
-import { el, score, unseen } from "./dom.js";
+import { el, numbered, score, unseen } from "./dom.js";
 
 export const STEPS = 10;
 
@@ -11,29 +11,29 @@ export const step = (value) => Math.min(STEPS - 1, Math.max(0, Math.floor(value 
  * Draws `scores` [n][n] of `texts` into `into`. `shown(i, j)` is called for the cell under the pointer or with focus.
  */
 export function matrix(into, texts, scores, shown) {
-  const head = el("tr", {}, el("td"), ...texts.map((text, j) => el("th", { scope: "col" }, unseen(`${text} `), String(j + 1))));
-  const rows = scores.map((row, i) =>
-    el(
-      "tr",
-      {},
-      el("th", { scope: "row", title: texts[i] }, el("span", { className: "place" }, String(i + 1)), " ", el("span", { className: "text" }, texts[i])),
-      ...row.map((value, j) =>
-        el("td", { className: `heat s${step(value)}${i === j ? " self" : ""}`, tabIndex: -1, "data-row": i, "data-column": j }, score(value)),
-      ),
-    ),
-  );
+  const columns = texts.map((text, j) => el("th", { scope: "col" }, unseen(`${text} `), String(j + 1)));
+  const cell = (value, i, j) => {
+    const className = `heat s${step(value)}${i === j ? " self" : ""}`;
+    return el("td", { className, tabIndex: -1, "data-row": i, "data-column": j }, score(value));
+  };
+  const rows = scores.map((row, i) => {
+    const name = el("th", { scope: "row", title: texts[i] }, ...numbered(i, texts[i]));
+    return el("tr", {}, name, ...row.map((value, j) => cell(value, i, j)));
+  });
   const table = el(
     "table",
     { role: "grid", "aria-readonly": "true" },
     el("caption", { className: "unseen" }, "Cosine similarity of every two texts. Arrow keys move between cells."),
-    el("thead", {}, head),
+    el("thead", {}, el("tr", {}, el("td"), ...columns)),
     el("tbody", {}, ...rows),
   );
   const before = into.querySelector("td[tabindex='0']");
   const focused = before && before === document.activeElement;
   into.replaceChildren(table);
-  walk(table, texts.length, before ? [Number(before.dataset.row), Number(before.dataset.column)] : [0, 0], shown, focused);
+  walk(table, texts.length, before ? place(before) : [0, 0], shown, focused);
 }
+
+const place = (cell) => [Number(cell.dataset.row), Number(cell.dataset.column)];
 
 function walk(table, n, [row, column], shown, focused) {
   const cell = (i, j) => table.tBodies[0].rows[i].cells[j + 1];
@@ -45,14 +45,13 @@ function walk(table, n, [row, column], shown, focused) {
     current.tabIndex = -1;
     current = next;
     current.tabIndex = 0;
-    shown(Number(next.dataset.row), Number(next.dataset.column));
+    shown(...place(next));
   }
   table.addEventListener("focusin", (event) => at(event) && enter(at(event)));
-  table.addEventListener("pointerover", (event) => at(event) && shown(Number(at(event).dataset.row), Number(at(event).dataset.column)));
+  table.addEventListener("pointerover", (event) => at(event) && shown(...place(at(event))));
   table.addEventListener("keydown", (event) => {
     if (!at(event)) return;
-    const i = Number(current.dataset.row);
-    const j = Number(current.dataset.column);
+    const [i, j] = place(current);
     const to = {
       ArrowUp: [i - 1, j],
       ArrowDown: [i + 1, j],

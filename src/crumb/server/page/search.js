@@ -23,7 +23,7 @@ export function searchView({ settings, guarded, told }) {
   const [queryField, promptField, passageField] = ["queries", "prompt", "passages"].map(byId);
   const showCode = code(byId("search-code"));
   const more = byId("more");
-  const ask = { queries: remembering(api.tokenize), passages: remembering(api.tokenize), whole: remembering(api.similarity) };
+  const [readQueries, readPassages, whole] = [api.tokenize, api.tokenize, api.similarity].map(remembering);
   let asLines = false;
   let all = false;
   let draw = () => {};
@@ -41,26 +41,30 @@ export function searchView({ settings, guarded, told }) {
     const fields = settings.reduced();
     const plain = { model: model.id, input: queries, against: passages, ...prompted };
     const body = { ...plain, ...fields };
-    const whole = told.timed(ask.whole(plain, signal));
-    const [answer, full, readQueries, readPassages] = await Promise.all([
-      settings.isFull() ? whole : told.timed(api.similarity(body, signal)),
-      whole,
-      ask.queries({ model: model.id, input: queries, ...prompted }, signal),
-      ask.passages({ model: model.id, input: passages }, signal),
+    const asked = whole(plain, signal);
+    const [answer, full, queryTokens, passageTokens] = await Promise.all([
+      told.timed(settings.isFull() ? asked : api.similarity(body, signal)),
+      asked,
+      readQueries({ model: model.id, input: queries, ...prompted }, signal),
+      readPassages({ model: model.id, input: passages }, signal),
     ]);
     if (signal.aborted) return;
 
-    showTokens(byId("queries-read"), { texts: queries, answer: readQueries, prompt: prompt || model.default_prompt });
+    showTokens(byId("queries-read"), { texts: queries, answer: queryTokens, prompt: prompt || model.default_prompt });
     showTokens(byId("passages-read"), {
-      texts: passages, parted, asLines, answer: readPassages, prompt: model.default_prompt,
+      texts: passages, parted, asLines, answer: passageTokens, prompt: model.default_prompt,
       onLines: (on) => { asLines = on; refresh(0); },
     });
     settings.cost(answer.bytes);
     const isFull = answer === full;
     const k = depth(passages.length);
     const rankings = answer.scores.map((row, i) => compare(row, full.scores[i]));
-    byId("effect").textContent = isFull ? "All of the model: move a slider to see what smaller vectors change." : summary(rankings, k);
-    byId("search-summary").textContent = isFull ? "" : "Arrows tell how many places a passage moved against the full model.";
+    byId("effect").textContent = isFull
+      ? "All of the model: move a slider to see what smaller vectors change."
+      : summary(rankings, k);
+    byId("search-summary").textContent = isFull
+      ? ""
+      : "Arrows tell how many places a passage moved against the full model.";
     draw = () => {
       drawRankings(byId("ranking"), { queries, passages, rankings, k, full: isFull, all });
       more.hidden = passages.length <= SHOWN;
@@ -87,7 +91,9 @@ export function searchView({ settings, guarded, told }) {
     for (const id of ["queries-read", "passages-read", "ranking"]) byId(id).replaceChildren();
     more.hidden = true;
     byId("effect").textContent = "";
-    byId("search-summary").textContent = queries.length ? "Paste some passages to search in." : "Type a query to see what it finds.";
+    byId("search-summary").textContent = queries.length
+      ? "Paste some passages to search in."
+      : "Type a query to see what it finds.";
   }
 
   const refresh = latest(job, told.of(byId("search-result")));

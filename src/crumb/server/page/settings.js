@@ -64,12 +64,12 @@ export function settings(models, changed) {
     },
     /** Shows what the server says that a vector takes. */
     cost(bytes) {
-      const whole = chosen().dimensions * 4;
-      const times = whole / bytes;
+      const times = (chosen().dimensions * 4) / bytes;
+      const rounded = times >= 10 ? Math.round(times) : Number(times.toFixed(1));
       byId("cost").replaceChildren(
         el("strong", {}, count(bytes, "byte")), " a vector, ",
         el("strong", {}, size(bytes * 1e6)), " for a million",
-        bytes < whole ? `; ${times >= 10 ? Math.round(times) : Number(times.toFixed(1))} times less than the full model.` : ".",
+        times > 1 ? `; ${rounded} times less than the full model.` : ".",
       );
     },
   };

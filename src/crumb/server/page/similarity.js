@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { code } from "./code.js";
-import { byId, count, el, score } from "./dom.js";
+import { byId, count, el, numbered, score, span } from "./dom.js";
 import { TEXTS, TEXTS_NOTE } from "./examples.js";
 import { latest, remembering } from "./latest.js";
 import { matrix } from "./matrix.js";
@@ -26,9 +26,15 @@ export function similarityView({ settings, guarded, told }) {
     const { id: model, default_prompt: prompt } = settings.chosen();
     const fields = settings.reduced();
     const body = { model, input: texts.slice(0, MOST), ...fields };
-    const [read, answer] = await Promise.all([tokenize({ model, input: texts }, signal), told.timed(api.similarity(body, signal))]);
+    const [read, answer] = await Promise.all([
+      tokenize({ model, input: texts }, signal),
+      told.timed(api.similarity(body, signal)),
+    ]);
     if (signal.aborted) return;
-    showTokens(byId("texts-read"), { texts, parted, asLines, answer: read, prompt, onLines: (on) => { asLines = on; refresh(0); } });
+    showTokens(byId("texts-read"), {
+      texts, parted, asLines, answer: read, prompt,
+      onLines: (on) => { asLines = on; refresh(0); },
+    });
     settings.cost(answer.bytes);
     summarise(texts, answer.scores);
     matrix(byId("matrix"), body.input, answer.scores, (i, j) => showPair(body.input, answer.scores, i, j));
@@ -64,11 +70,11 @@ function summarise(texts, scores) {
   const name = ([value, i, j]) => `${i + 1} and ${j + 1} (${score(value)})`;
   const shown = n < texts.length ? `The first ${n} of ${count(texts.length, "text")}. ` : "";
   summary.textContent = `${shown}Most alike: ${name(pairs[0])}. Least: ${name(pairs.at(-1))}.`;
-  if (texts.join("\n") === TEXTS) summary.append(el("span", { className: "note" }, TEXTS_NOTE));
+  if (texts.join("\n") === TEXTS) summary.append(span("note", TEXTS_NOTE));
   showPair(texts, scores, pairs[0][1], pairs[0][2]);
 }
 
 function showPair(texts, scores, i, j) {
-  const side = (index) => el("p", {}, el("span", { className: "place" }, String(index + 1)), " ", el("span", { className: "text" }, texts[index]));
+  const side = (index) => el("p", {}, ...numbered(index, texts[index]));
   byId("pair").replaceChildren(el("strong", {}, score(scores[i][j], 4)), el("div", {}, side(i), side(j)));
 }

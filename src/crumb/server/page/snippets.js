@@ -16,7 +16,7 @@ export function curl(url, body, guarded) {
 }
 
 // what JSON writes for a string, Python reads as the same string
-const literal = (texts) => (texts.length ? `[\n${texts.map((text) => `    ${JSON.stringify(text)},\n`).join("")}]` : "[]");
+const literal = (texts) => `[\n${texts.map((text) => `    ${JSON.stringify(text)},\n`).join("")}]`;
 
 /**
  * Python with the openai client: `lists` are the named texts, each with a prompt or null; the last is what the first
@@ -24,13 +24,14 @@ const literal = (texts) => (texts.length ? `[\n${texts.map((text) => `    ${JSON
  */
 export function python({ base, model, lists, fields, guarded, tail }) {
   const { code = "float", ...form } = fields;
+  const key = guarded ? 'os.environ["CRUMB_API_KEY"]' : '"none"';
   const head = [
     "# pip install openai numpy",
     ...(guarded ? ["import os", ""] : []),
     "import numpy as np",
     "from openai import OpenAI",
     "",
-    `client = OpenAI(base_url=${JSON.stringify(`${base}v1`)}, api_key=${guarded ? 'os.environ["CRUMB_API_KEY"]' : '"none"'})`,
+    `client = OpenAI(base_url=${JSON.stringify(`${base}v1`)}, api_key=${key})`,
     ...lists.map(({ name, texts }) => `${name} = ${literal(texts)}`),
     "",
   ];
@@ -46,7 +47,6 @@ function embedded(model, lists, { dimensions, layers }, code) {
     dimensions ? `dimensions=${dimensions}` : "", extra ? `extra_body={${extra}}` : "",
   ].filter(Boolean).join(", ");
   const vectors = ({ name, prompt }) => `embed(${name}${prompt ? `, prompt=${JSON.stringify(prompt)}` : ""})`;
-  const other = lists.at(-1);
   const lines = [
     "",
     `def embed(texts${prompted ? ", prompt=None" : ""}):`,
@@ -56,8 +56,8 @@ function embedded(model, lists, { dimensions, layers }, code) {
     "",
     `vectors = ${vectors(lists[0])}`,
   ];
-  if (code === "float") return [...lines, lists.length > 1 ? `scores = vectors @ ${vectors(other)}.T` : "scores = vectors @ vectors.T"];
-  const stored = lists.length > 1 ? vectors(other) : "vectors";
+  const stored = lists.length > 1 ? vectors(lists.at(-1)) : "vectors";
+  if (code === "float") return [...lines, `scores = vectors @ ${stored}.T`];
   return [
     ...lines,
     `bits = np.packbits(${stored} > 0, axis=1)  # what is stored: a bit a dimension`,

@@ -1,6 +1,6 @@
 // What the model reads of each text: counts, and the part behind the context marked.
 
-import { count, el, unseen } from "./dom.js";
+import { count, el, span, unseen } from "./dom.js";
 
 /**
  * The runs of a text that are read and not read: [{ text, kept }, …].
@@ -39,21 +39,24 @@ export function showTokens(into, { texts, parted, asLines, answer, prompt, onLin
   if (data.length) summary.push(count(all, "token"));
   const was = into.querySelector("details");
   const open = was && was.dataset.cut === String(cut.length > 0) ? was.open : cut.length > 0;
+  const rows = data.map((one) => row(texts[one.index], one, prompt));
   const details = el(
     "details",
     { open, "data-cut": cut.length > 0 },
-    el("summary", {}, summary.join(", "), cut.length ? el("strong", { className: "warns" }, ` ${cut.length} cut`) : null),
+    el("summary", {}, summary.join(", "), cut.length ? span("warns", `, ${cut.length} cut`) : null),
     cut.length ? el("p", { className: "note" }, lost(cut, answer.context)) : null,
-    el("ol", { className: "tokens", tabIndex: 0, "aria-label": "Tokens of each text" }, ...data.map((one) => row(texts[one.index], one, prompt))),
+    el("ol", { className: "tokens", tabIndex: 0, "aria-label": "Tokens of each text" }, ...rows),
   );
   into.replaceChildren(details);
   if (open && !was?.open) {
     // the list alone scrolls to where the first text is cut
-    const [list, mark] = [details.querySelector(".tokens"), details.querySelector("del")];
-    if (mark) list.scrollTop = mark.getBoundingClientRect().top - list.getBoundingClientRect().top - list.clientHeight / 2;
+    const [list, mark] = [".tokens", "del"].map((name) => details.querySelector(name));
+    const top = (node) => node.getBoundingClientRect().top;
+    if (mark) list.scrollTop = top(mark) - top(list) - list.clientHeight / 2;
   }
   if (parted || asLines) {
-    const other = el("button", { type: "button", className: "quiet" }, asLines ? "Part them at blank lines" : "Take every line as a text");
+    const words = asLines ? "Part them at blank lines" : "Take every line as a text";
+    const other = el("button", { type: "button", className: "quiet" }, words);
     other.addEventListener("click", () => onLines(!asLines));
     into.append(el("p", { className: "note" }, asLines ? "Every line is a text. " : "Parted at blank lines. ", other));
   }
@@ -61,7 +64,9 @@ export function showTokens(into, { texts, parted, asLines, answer, prompt, onLin
 
 function lost(cut, context) {
   const tokens = cut.reduce((sum, one) => sum + one.cut, 0);
-  return `The model reads ${context} tokens of a text. ${count(tokens, "token")} of ${count(cut.length, "text")} lie behind that and count for nothing.`;
+  const verb = tokens === 1 ? "lies" : "lie";
+  const what = `${count(tokens, "token")} of ${count(cut.length, "text")} ${verb} behind that`;
+  return `The model reads ${context} tokens of a text. ${what} and had no part in what you see.`;
 }
 
 function row(text, one, prompt) {
@@ -69,5 +74,5 @@ function row(text, one, prompt) {
     run.kept ? run.text : el("del", {}, unseen(" Not read: "), run.text),
   );
   const figure = one.cut ? `${one.count - one.cut} of ${count(one.count, "token")}` : count(one.count, "token");
-  return el("li", {}, el("span", { className: "text" }, ...shown), " ", el("span", { className: "figure" }, figure));
+  return el("li", {}, el("span", { className: "text" }, ...shown), " ", span("figure", figure));
 }
