@@ -104,7 +104,7 @@ class Visit:
 
     def settled(self, view: str) -> None:
         # a control's change is noticed in the same turn of the event loop: by now the result is either due or done
-        expect(self.page.locator(f"#{view}-result")).to_have_attribute("aria-busy", "false", timeout=15_000)
+        self.page.wait_for_selector(f"#{view}-result[aria-busy=false]", state="attached")
 
     def fill(self, field: str, lines: list[str], view: str) -> None:
         self.page.fill(field, "\n".join(lines))
