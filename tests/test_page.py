@@ -617,7 +617,9 @@ def test_the_servers_refusal_is_shown_and_goes_away(browser: Browser, server: st
     said = json.loads(post(server, "similarity", {"model": page.input_value("#model"), "input": ["short", long]})[1])[
         "message"
     ]
-    assert problem.inner_text().lower().startswith(said.lower())
+    # the field as the page calls it, and texts counted as the page counts them
+    assert said.startswith("input: text 1 ")
+    assert problem.inner_text() == f"“Texts”: text 2 {said.removeprefix('input: text 1 ')}."
     expect(page.locator("#similarity-result")).to_have_class("stale")
     visit.fill("#texts", ["short", "shorter"], "similarity")
     expect(problem).to_be_hidden()

@@ -11,8 +11,9 @@ export class Problem extends Error {
   }
 }
 
-export const similarity = (body, signal) => ask("v1/similarity", { body, signal });
-export const tokenize = (body, signal) => ask("v1/tokenize", { body, signal });
+/** `fields` says how the reader calls the request's fields, for what the server has to say of them. */
+export const similarity = (fields) => (body, signal) => ask("v1/similarity", { body, signal, fields });
+export const tokenize = (fields) => (body, signal) => ask("v1/tokenize", { body, signal, fields });
 export const about = () => ask("", {});
 
 /** The models, and whether the server wants a key: asked without the browser's credentials first. */
@@ -25,7 +26,7 @@ export async function models() {
   }
 }
 
-async function ask(path, { body, signal, credentials = "same-origin" }) {
+async function ask(path, { body, signal, fields = {}, credentials = "same-origin" }) {
   const init = { signal, credentials };
   if (body) {
     init.method = "POST";
@@ -40,10 +41,10 @@ async function ask(path, { body, signal, credentials = "same-origin" }) {
     if (error.name === "AbortError") throw error;
     throw new Problem(`No answer from ${new URL(BASE).host}. Is crumb serve still running?`, 3);
   }
-  throw await refusal(response);
+  throw await refusal(response, fields);
 }
 
-async function refusal(response) {
+async function refusal(response, fields) {
   let said = "";
   try {
     said = (await response.json()).message ?? "";
@@ -56,10 +57,16 @@ async function refusal(response) {
     429: () => new Problem("The server is busy; this asks again by itself.", wait),
     503: () => new Problem("The server is not ready yet; this asks again by itself.", wait),
   }[response.status]?.();
-  const plain = said ? sentence(said) : `The server answered ${response.status} and gave no reason.`;
+  const plain = said ? sentence(inOurWords(said, fields)) : `The server answered ${response.status} and gave no reason.`;
   const refused = problem ?? new Problem(plain);
   refused.status = response.status;
   return refused;
+}
+
+/** The server names a request's fields, and counts texts from 0. */
+function inOurWords(said, fields) {
+  const named = said.replace(/^(\w+)(?=[: ])/, (word) => (fields[word] ? `“${fields[word]}”` : word));
+  return named.replace(/\btext (\d+)\b/, (_, index) => `text ${Number(index) + 1}`);
 }
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");

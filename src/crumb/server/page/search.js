@@ -23,7 +23,10 @@ export function searchView({ settings, guarded, told }) {
   const [queryField, promptField, passageField] = ["queries", "prompt", "passages"].map(byId);
   const showCode = code(byId("search-code"));
   const more = byId("more");
-  const [readQueries, readPassages, whole] = [api.tokenize, api.tokenize, api.similarity].map(remembering);
+  const readQueries = remembering(api.tokenize({ input: "Queries", prompt: "Prompt" }));
+  const readPassages = remembering(api.tokenize({ input: "Passages" }));
+  const rank = api.similarity({ input: "Queries", against: "Passages", prompt: "Prompt" });
+  const rankWhole = remembering(rank);
   let asLines = false;
   let all = false;
   let draw = () => {};
@@ -41,10 +44,10 @@ export function searchView({ settings, guarded, told }) {
     const fields = settings.reduced();
     const plain = { model: model.id, input: queries, against: passages, ...prompted };
     const body = { ...plain, ...fields };
-    const asked = whole(plain, signal);
+    const whole = rankWhole(plain, signal);
     const [answer, full, queryTokens, passageTokens] = await Promise.all([
-      told.timed(settings.isFull() ? asked : api.similarity(body, signal)),
-      asked,
+      told.timed(settings.isFull() ? whole : rank(body, signal)),
+      whole,
       readQueries({ model: model.id, input: queries, ...prompted }, signal),
       readPassages({ model: model.id, input: passages }, signal),
     ]);

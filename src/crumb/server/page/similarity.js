@@ -16,7 +16,9 @@ const MOST = 60; // texts in the heat map: more cells than 3,600 nobody reads
 export function similarityView({ settings, guarded, told }) {
   const field = byId("texts");
   const showCode = code(byId("similarity-code"));
-  const tokenize = remembering(api.tokenize);
+  const fields = { input: "Texts" };
+  const tokenize = remembering(api.tokenize(fields));
+  const compare = api.similarity(fields);
   let asLines = false;
   field.value = TEXTS;
 
@@ -24,11 +26,11 @@ export function similarityView({ settings, guarded, told }) {
     const { texts, parted } = split(field.value, asLines);
     if (!texts.length) return nothing();
     const { id: model, default_prompt: prompt } = settings.chosen();
-    const fields = settings.reduced();
-    const body = { model, input: texts.slice(0, MOST), ...fields };
+    const reduced = settings.reduced();
+    const body = { model, input: texts.slice(0, MOST), ...reduced };
     const [read, answer] = await Promise.all([
       tokenize({ model, input: texts }, signal),
-      told.timed(api.similarity(body, signal)),
+      told.timed(compare(body, signal)),
     ]);
     if (signal.aborted) return;
     showTokens(byId("texts-read"), {
@@ -41,7 +43,9 @@ export function similarityView({ settings, guarded, told }) {
     showCode({
       curl: curl(`${api.BASE}v1/similarity`, { ...body, input: texts }, guarded),
       python: python({
-        base: api.BASE, model, lists: [{ name: "texts", texts }], fields, guarded, tail: ["print(scores.round(4))"],
+        base: api.BASE, model, fields: reduced, guarded,
+        lists: [{ name: "texts", texts }],
+        tail: ["print(scores.round(4))"],
       }),
     });
   }
