@@ -26,7 +26,7 @@ from crumb.server.keys import Keys
 from crumb.server.metrics import Metrics
 from crumb.server.middleware import Guard, Observer, failed
 from crumb.server.registry import Registry
-from crumb.server.routes import docs, embeddings, health, models, similarity, tokenize
+from crumb.server.routes import docs, embeddings, health, models, page, similarity, tokenize
 from crumb.server.settings import Settings, SettingsError
 from crumb.server.shortcut import GONE, Shortcut
 
@@ -158,6 +158,7 @@ class App:
             tokenize.router(desk),
             health.router(health.Readiness(self._state, self._probe), self._metrics, self._gauges),
             docs.router(TITLE),
+            page.router(),
         ):
             api.include_router(routes)
         api.add_exception_handler(HTTPException, _as_ours)
