@@ -38,14 +38,15 @@ TEXTS = ["A man is eating food.", "A man is eating pasta.", "", "Grüße aus Kö
 
 
 def array(encoding_format: str, embedding: Any) -> np.ndarray[Any, Any]:
-    """One input's embedding as numbers, whatever it came as; every one of them has to be the dtype's own."""
+    """One input's embedding as numbers, whatever it came as; fails where they are none of the format's own dtype."""
     if encoding_format == "base64":
         return np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
-    plain = np.asarray(embedding)
-    values = plain.astype(DTYPES[encoding_format])
-    if encoding_format != "float":  # the decimal digits of a float32 stand for no double
-        np.testing.assert_array_equal(values.astype(plain.dtype), plain)
-    return values
+    values = np.asarray(embedding)
+    if encoding_format.startswith("float"):  # the digits may be those that a float32 needs
+        values = values.astype(np.float32)
+    numbers = values.astype(DTYPES[encoding_format])
+    np.testing.assert_array_equal(numbers.astype(values.dtype), values)
+    return numbers
 
 
 @dataclass

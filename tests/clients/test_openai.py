@@ -32,11 +32,11 @@ def embeddings(answer: Any) -> list[Any]:
 
 def test_base64_is_its_default(client: Any, expected: Expected, texts: list[str]) -> None:
     """It decodes what it asked for itself."""
-    answer = client.embeddings.create(model=NAME, input=texts)
-    expected.check("float", embeddings(answer), texts)
+    answer = client.embeddings.create(model=NAME, input=texts[:40])
+    expected.check("float", embeddings(answer), texts[:40])
     assert answer.encoding_format == "base64"
     assert (answer.object, answer.model) == ("list", NAME)
-    tokens = expected.tokens(texts)
+    tokens = expected.tokens(texts[:40])
     assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (tokens, tokens)
 
 
