@@ -9,15 +9,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args, overload
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from crumb import store
 from crumb.checkpoint import Contract, read_contract
-from crumb.checkpoint.extras import CALIBRATION, read_section
+from crumb.checkpoint.extras import CALIBRATION, read_section, read_shipped
 from crumb.checkpoint.positions import METHODS
 from crumb.checkpoint.weights import read_weights
 from crumb.engine.encoder import Engine
@@ -30,6 +31,9 @@ from crumb.text.tokenizer import Tokenizer
 from crumb.text.truncate import Ragged, fit
 from crumb.vectors.normalize import Floats, cut, normalize
 from crumb.vectors.quantize import Ranges
+
+if TYPE_CHECKING:
+    from crumb.vectors.calibrate import Calibration
 
 Positions = Literal["tile", "interpolate", "hierarchical"]
 Truncation = Literal["warn", "error", "start", "end"]
@@ -185,8 +189,8 @@ class Model:
     def ranges(self, dimensions: int | None = None) -> Ranges:
         """The ranges of this model's vectors, for codes of a byte a dimension (crumb.vectors.quantize).
 
-        `crumb calibrate` measures them once and keeps them with the model, so that a vector's codes do not depend on
-        its neighbours.
+        They were measured once, over texts that are not those at hand, so that a vector's codes do not depend on its
+        neighbours: by `crumb calibrate`, which keeps them with the model; else by crumb for the weights that it knows.
 
         Args:
             dimensions: of vectors that are cut to so many; None for full ones.
@@ -195,16 +199,21 @@ class Model:
             CheckpointError: the model was never calibrated.
             ValueError: `dimensions` is out of range.
         """
-        # here and not above: a process that asks for no codes needs none of it
-        from crumb.vectors.calibrate import Calibration
-
-        found = read_section(self.contract.folder, CALIBRATION)
-        if found is None:
+        if self._calibration is None:
             raise CheckpointError(
                 f"{self.name} has no ranges of its dimensions yet: crumb calibrate {self.name} TEXTS… measures them "
                 "over texts like yours, and keeps them with the model"
             )
-        return Calibration.from_dict(found).ranges(dimensions)
+        return self._calibration.ranges(dimensions)
+
+    @cached_property
+    def _calibration(self) -> Calibration | None:
+        # here and not above: a process that asks for no codes needs none of it
+        from crumb.vectors.calibrate import Calibration
+
+        folder, weights = self.contract.folder, self.contract.weight_files
+        found = read_section(folder, CALIBRATION) or read_shipped(folder / weights[0], CALIBRATION)
+        return None if found is None else Calibration.from_dict(found)
 
     def prepare(
         self,

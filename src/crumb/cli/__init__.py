@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("crumb.cli.search", "search files and folders, or a collection, by meaning"),
     "index": ("crumb.cli.index", "keep files and folders in a collection, and follow them as they change"),
     "collections": ("crumb.cli.collections", "list the collections on this machine"),
+    "serve": ("crumb.cli.serve", "embeddings over HTTP, for Mixedbread's and OpenAI's clients"),
     "models": ("crumb.cli.models", "list the models crumb knows, or show one model's contract"),
     "pull": ("crumb.cli.pull", "bring a model to this machine"),
     "calibrate": ("crumb.cli.calibrate", "measure a model's ranges over texts, for codes of one byte a dimension"),

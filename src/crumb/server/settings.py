@@ -36,8 +36,12 @@ class Settings:
     uds: str = _set("", "path of a Unix socket to listen on instead of an address")
     workers: int = _set(1, "processes that serve; each loads the models", least=1)
 
-    model: list[str] = field(default_factory=list, metadata={"help": "a name from `crumb models`, a folder or a Hub id; repeat for several"})
-    alias: list[str] = field(default_factory=list, metadata={"help": "NAME=MODEL: MODEL answers to NAME too; repeat for several"})
+    model: list[str] = field(
+        default_factory=list, metadata={"help": "a name from `crumb models`, a folder or a Hub id; repeat for several"}
+    )
+    alias: list[str] = field(
+        default_factory=list, metadata={"help": "NAME=MODEL: MODEL answers to NAME too; repeat for several"}
+    )
     context: int = _set(0, "tokens of a text that are read; 0 for each model's own", least=0)
     positions: str = _set(
         "",
@@ -49,9 +53,15 @@ class Settings:
     )
     threads: int = _set(0, "threads of the engine in each worker; 0 as the machine allows", least=0)
 
-    api_key: list[str] = field(default_factory=list, metadata={"help": "a key that requests must carry; repeat for several (others on this machine see it)"})
+    api_key: list[str] = field(
+        default_factory=list,
+        metadata={"help": "a key that requests must carry; repeat for several (others on this machine see it)"},
+    )
     key_file: str = _set("", "file with a key on each line, read again on SIGHUP")
-    cors_origin: list[str] = field(default_factory=list, metadata={"help": "origin whose pages may call the API from a browser; repeat for several"})
+    cors_origin: list[str] = field(
+        default_factory=list,
+        metadata={"help": "origin whose pages may call the API from a browser; repeat for several"},
+    )
 
     max_items: int = _set(2048, "texts in a request", least=1)
     max_characters: int = _set(64_000, "characters of a text", least=1)
@@ -87,7 +97,7 @@ class Settings:
 
 
 FIELDS: dict[str, dataclasses.Field[Any]] = {f.name: f for f in dataclasses.fields(Settings)}
-_DEFAULTS = Settings()
+DEFAULTS = Settings()
 
 
 def flag(name: str) -> str:
@@ -142,7 +152,7 @@ def _read(config: Path) -> dict[str, Any]:
 
 def _checked(name: str, value: Any, where: str) -> Any:
     """`value` as the setting's type, from a word or from TOML."""
-    kind = type(getattr(_DEFAULTS, name))
+    kind = type(getattr(DEFAULTS, name))
     metadata = FIELDS[name].metadata
     if kind is list:
         items = value.split(",") if isinstance(value, str) else value

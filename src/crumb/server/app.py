@@ -1,0 +1,207 @@
+"""The application: routes behind the middleware, models that load while it already answers, and an orderly end.
+
+Enters: `Settings`. Leaves: an `App`, which whoever runs the HTTP server starts, drains and stops. Knows how the parts
+fit together and nothing of sockets or signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+
+from crumb import __version__
+from crumb.server import logs
+from crumb.server.batching import Scheduler
+from crumb.server.body import Bodies
+from crumb.server.desk import Desk
+from crumb.server.encoding import Encoding
+from crumb.server.errors import ApiError
+from crumb.server.keys import Keys
+from crumb.server.metrics import Metrics
+from crumb.server.middleware import Guard, Observer, failed
+from crumb.server.registry import Registry
+from crumb.server.routes import docs, embeddings, health, models, similarity, tokenize
+from crumb.server.settings import Settings, SettingsError
+
+TITLE = "crumb"
+log = logging.getLogger("crumb.server")
+
+
+class App:
+    """A server's inside.
+
+    Args:
+        settings: all of them.
+
+    Attributes:
+        asgi: what an HTTP server calls.
+
+    Raises:
+        SettingsError: the key file cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._registry: Registry | None = None
+        self._failure: BaseException | None = None
+        self._draining = False
+        self._metrics = Metrics()
+        self._keys = Keys(settings.api_key, settings.key_file)
+        self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._metrics.batch)
+        self._encoding = Encoding(settings, self._scheduler)
+        self.asgi = self._stack()
+
+    async def start(self) -> None:
+        """Begins to load the models, and returns at once: requests are answered with 503 until they are there."""
+        self._scheduler.start()
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._load, args=(loop,), name="crumb-load", daemon=True).start()
+
+    def drain(self) -> None:
+        """From now on new requests are refused, and readiness says no; what is in flight goes on."""
+        self._draining = True
+
+    async def stop(self) -> None:
+        """Ends the threads; every answer has been given."""
+        self._encoding.close()
+        await asyncio.to_thread(self._scheduler.stop)
+
+    def reload(self) -> None:
+        """Reads the key file again; if it cannot be read the keys stay as they were, and the log says so."""
+        try:
+            self._keys.reload()
+            log.info("keys read again")
+        except SettingsError as error:
+            log.error("keys not read again, the old ones stay", extra={"facts": {"error": str(error)}})
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the models could not be loaded, if so."""
+        return self._failure
+
+    def _load(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            registry = Registry(self.settings)
+            for served in registry.models:
+                served.model.encode("ready?")  # the first pass touches every page of the weights
+        except Exception as error:
+            self._failure = error
+            log.error("models not loaded", extra={"facts": {"error": str(error)}})
+            return
+        self._registry = registry
+        for served in registry.models:
+            engine = served.model.engine
+            log.info(
+                "serving",
+                extra={
+                    "facts": {
+                        "model": served.name,
+                        "context": served.model.context,
+                        "kernels": engine.isa,
+                        "precision": engine.precision,
+                        "threads": engine.threads,
+                    }
+                },
+            )
+        if others := registry.stands_in():
+            log.warning(
+                f"{registry.default.name} also answers to {', '.join(others)}: give --model to serve the real one, or "
+                "--alias to say what it should mean"
+            )
+
+    def _state(self) -> str:
+        if self._draining:
+            return "draining"
+        if self._failure is not None:
+            return f"failing: {type(self._failure).__name__}"
+        if self._registry is None:
+            return "loading"
+        return "ready" if self._scheduler.alive else "failing: the engine's thread has ended"
+
+    def _models(self) -> Registry:
+        if self._registry is None:
+            raise ApiError(503, "the models are being loaded; try again in a moment", headers={"retry-after": "1"})
+        return self._registry
+
+    async def _probe(self) -> None:
+        for served in self._models().models:
+            await self._encoding.probe(served)
+
+    def _gauges(self) -> None:
+        self._metrics.queue_tokens.set(self._scheduler.waiting_tokens)
+        self._metrics.queue_jobs.set(self._scheduler.waiting_jobs)
+        self._metrics.drain_rate.set(self._scheduler.rate)
+
+    def _stack(self) -> ASGIApp:
+        api = FastAPI(
+            title=TITLE,
+            version=__version__,
+            description="Text embeddings on the machine you have, as Mixedbread's and OpenAI's clients ask for them.",
+            docs_url=None,
+            redoc_url=None,
+        )
+        desk = Desk(self.settings, self._models, self._encoding, Bodies(self.settings), self._metrics)
+        for routes in (
+            models.router(desk),
+            embeddings.router(desk),
+            similarity.router(desk),
+            tokenize.router(desk),
+            health.router(health.Readiness(self._state, self._probe), self._metrics, self._gauges),
+            docs.router(TITLE),
+        ):
+            api.include_router(routes)
+        api.add_exception_handler(HTTPException, _as_ours)
+        api.add_exception_handler(ApiError, _as_said)
+        api.add_exception_handler(ClientDisconnect, _unheard)
+        api.add_exception_handler(Exception, _hidden)
+        guarded: ASGIApp = Guard(api, self._keys, self.settings.max_concurrent, lambda: self._draining, self._metrics)
+        if self.settings.cors_origin:
+            guarded = CORSMiddleware(
+                guarded,
+                allow_origins=self.settings.cors_origin,
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type"],
+                expose_headers=["x-truncated-inputs", "x-request-id", "retry-after"],
+            )
+        return Observer(guarded, self._metrics)
+
+
+async def _as_said(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error.response()
+
+
+async def _hidden(request: Request, _: Exception) -> Response:
+    return failed(request.scope).response()
+
+
+async def _unheard(_: Request, __: Exception) -> Response:
+    # nobody is there to read it; nginx's number for this, in logs and metrics only
+    return Response(status_code=499)
+
+
+async def _as_ours(_: Request, error: Exception) -> Response:
+    """Starlette's own errors (no such route, wrong method) in the form of all others."""
+    assert isinstance(error, HTTPException)
+    message = {
+        404: "no such route; GET /docs lists them",
+        405: "this route does not take that method; GET /docs says which it takes",
+    }.get(error.status_code, str(error.detail))
+    return ApiError(error.status_code, message, headers=error.headers).response()
+
+
+def build(settings: Settings) -> App:
+    """The application, with its logs going to stderr.
+
+    Raises:
+        SettingsError: see `App`.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    return App(settings)

@@ -1,0 +1,104 @@
+"""A request's body, read within limits and checked against its schema.
+
+Enters: a request. Leaves: a checked model of its body. Knows nothing of what is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from crumb.server.errors import ApiError, from_validation, invalid
+from crumb.server.settings import Settings
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Bodies:
+    """Reads bodies.
+
+    Args:
+        settings: the limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def read(self, request: Request, schema: type[T]) -> T:
+        """The body as `schema`.
+
+        Raises:
+            ApiError: compressed (415), too large (413), too slow (408), no JSON (400), or not as the schema says (422).
+            ClientDisconnect: the client left before it was all there.
+        """
+        if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
+            raise ApiError(415, f"a body with content-encoding {coding[:40]!r} is not taken: send plain JSON")
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                body = await self._bytes(request)
+        except TimeoutError:
+            raise ApiError(
+                408,
+                f"the body did not arrive within {self._settings.body_seconds:g} s (the server's --body-seconds)",
+                headers={"connection": "close"},
+            ) from None
+        try:
+            return schema.model_validate_json(body)
+        except ValidationError as error:
+            raise from_validation(error) from None
+
+    def check_texts(self, texts: Sequence[str], param: str) -> None:
+        """Refuses more or longer texts than a request may have.
+
+        Raises:
+            ApiError: 422, naming the limit and its flag.
+        """
+        most = self._settings.max_items
+        if len(texts) > most:
+            raise invalid(f"{param} has {len(texts)} texts, more than {most} (the server's --max-items)", param)
+        longest = self._settings.max_characters
+        for index, text in enumerate(texts):
+            if len(text) > longest:
+                raise invalid(
+                    f"{param}: text {index} has {len(text)} characters, more than {longest} (the server's "
+                    "--max-characters)",
+                    param,
+                )
+
+    def check_prompt(self, prompt: str | None, param: str = "prompt") -> None:
+        """Refuses a prompt that is too long.
+
+        Raises:
+            ApiError: 422.
+        """
+        most = self._settings.max_prompt_characters
+        if prompt and len(prompt) > most:
+            raise invalid(
+                f"{param} has {len(prompt)} characters, more than {most} (the server's --max-prompt-characters)", param
+            )
+
+    async def _bytes(self, request: Request) -> bytes:
+        most = self._settings.max_body_bytes
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > most:
+            raise _too_large(int(declared), most)
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                raise _too_large(size, most)
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large(size: int, most: int) -> ApiError:
+    return ApiError(
+        413,
+        f"the body has {size} bytes or more, the limit is {most} (the server's --max-body-bytes); send fewer texts",
+        headers={"connection": "close"},  # nobody will read the rest
+    )

@@ -1,0 +1,62 @@
+"""POST /v1/embeddings, and the two other paths that clients end up at."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from crumb.server.answers import check_form, embedding_answer, shaped
+from crumb.server.desk import Desk, timing
+from crumb.server.routes.documented import ERRORS, body_of
+from crumb.server.schema import EmbeddingAnswer, EmbeddingRequest
+
+# numbers in an answer: below, writing it takes less time than handing it to a thread
+_AT_ONCE = 30_000
+
+
+def router(desk: Desk) -> APIRouter:
+    """The route and its aliases: a base URL that ends in /v1 arrives at /v1/v1/embeddings."""
+    routes = APIRouter(tags=["embeddings"])
+
+    async def embeddings(request: Request) -> Response:
+        """Vectors of texts."""
+        asked = await desk.bodies.read(request, EmbeddingRequest)
+        served = desk.registry().get(asked.model)
+        texts = asked.texts_of()
+        desk.bodies.check_texts(texts, "input")
+        desk.bodies.check_prompt(asked.prompt)
+        normalized = asked.normalized is not False
+        form = asked.encoding_format or "float"
+        check_form(served.model, asked.dimensions, [form] if isinstance(form, str) else form)
+        found = await desk.encode(
+            request, served, texts, prompt=asked.prompt, truncation=asked.truncation_strategy, layers=asked.layers
+        )
+
+        def written() -> bytes:
+            return embedding_answer(
+                name=served.name,
+                model=served.model,
+                vectors=shaped(found.vectors, asked.dimensions, normalized),
+                encoding_format=form,
+                normalized=normalized,
+                tokens=found.tokens,
+                cut=found.cut,
+            )
+
+        body = written() if found.vectors.size <= _AT_ONCE else await asyncio.to_thread(written)
+        headers = {"x-truncated-inputs": str(len(found.cut)), "server-timing": timing(found)}
+        return Response(body, headers=headers, media_type="application/json")
+
+    for path, shown in (("/v1/embeddings", True), ("/embeddings", False), ("/v1/v1/embeddings", False)):
+        routes.add_api_route(
+            path,
+            embeddings,
+            methods=["POST"],
+            summary="Vectors of texts",
+            include_in_schema=shown,
+            response_class=Response,
+            responses={200: {"model": EmbeddingAnswer, "description": "Vectors, in the order of the input"}, **ERRORS},
+            openapi_extra=body_of(EmbeddingRequest),
+        )
+    return routes
