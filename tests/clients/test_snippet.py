@@ -6,13 +6,12 @@ import re
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from serving import crumb_server
 
 import crumb
-from crumb import store
+from clients.conftest import Expected
 
 SNIPPET = """\
 import torch
@@ -32,11 +31,11 @@ if hits and hits[0]:
     similarity_score = hits[0][0]['score']
 print(f"Similarity (using semantic_search): {similarity_score:.4f}")
 """
-MODEL = "mixedbread-ai/mxbai-embed-xsmall-v1"
 PORT = 8000  # where the client's environment="local" looks
 
 
-def test_the_pages_snippet(served_env: dict[str, str], served_home: Path) -> None:
+def test_the_pages_snippet(served_env: dict[str, str], expected: Expected) -> None:
+    """The server needs no flag for it: its default model answers to the page's name too."""
     for needed in ("mixedbread", "torch", "sentence_transformers"):
         pytest.importorskip(needed, reason=f'{needed} is not installed: pip install ".[clients,test]"')
     with socket.socket() as probe:
@@ -45,13 +44,8 @@ def test_the_pages_snippet(served_env: dict[str, str], served_home: Path) -> Non
             probe.bind(("127.0.0.1", PORT))
         except OSError:
             pytest.skip(f"port {PORT} is taken, and the client's environment is bound to it")
-    # the page's own model where it is on this machine, and else the default under its name
-    here = store.locate(MODEL)
-    served = str(here) if here else "all-MiniLM-L6-v2"
-    ours = crumb.load(here or served_home / "models" / served)
-    arguments = ["--model", served, *([] if here else ["--alias", f"{MODEL}={served}"])]
     pasted = SNIPPET.replace('api_key="YOUR_API_KEY"', 'api_key="any", environment="local"')
-    with crumb_server(*arguments, "--port", str(PORT), env=served_env) as server:
+    with crumb_server("--port", str(PORT), env=served_env) as server:
         assert server.port == PORT
         done = subprocess.run(
             [sys.executable, "-c", pasted],
@@ -64,5 +58,5 @@ def test_the_pages_snippet(served_env: dict[str, str], served_home: Path) -> Non
     assert done.returncode == 0, done.stderr
     printed = re.fullmatch(r"Similarity \(using semantic_search\): (\d\.\d{4})\n", done.stdout)
     assert printed, done.stdout
-    cosine = crumb.similarity(*ours.encode(["A man is eating food.", "A man is eating pasta."])).item()
+    cosine = crumb.similarity(*expected.vectors(["A man is eating food.", "A man is eating pasta."])).item()
     assert float(printed[1]) == pytest.approx(cosine, abs=1e-4)
