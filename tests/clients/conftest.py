@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from crumb.vectors.quantize import quantize
 NAME = "all-MiniLM-L6-v2"
 LONG_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 KEY = "key-of-these-tests"
+REDIRECTING = ("MIXEDBREAD_", "MXBAI_", "OPENAI_")  # environment variables that some client heeds
 FORMATS = ("float", "float16", "base64", "binary", "ubinary", "int8", "uint8")
 DTYPES = {
     "float": np.float32,
@@ -82,35 +81,17 @@ class Expected:
 
 
 @pytest.fixture(scope="session")
-def served_home(
-    model_folder: Path,
-    texts: list[str],
-    tmp_path_factory: pytest.TempPathFactory,
-    run_crumb: Callable[..., subprocess.CompletedProcess[str]],
-) -> Path:
-    """A CRUMB_HOME whose model has its ranges measured, so that int8 and uint8 can be asked for."""
-    home = tmp_path_factory.mktemp("served-home")
-    folder = home / "models" / NAME
-    shutil.copytree(model_folder, folder, copy_function=lambda a, b: Path(b).symlink_to(Path(a).resolve()))
-    (folder / "crumb.json").unlink(missing_ok=True)
-    (home / "texts.txt").write_text("".join(text[:100].replace("\n", " ") + "\n" for text in texts), encoding="utf-8")
-    done = run_crumb("calibrate", NAME, str(home / "texts.txt"), env={"CRUMB_HOME": str(home)})
-    assert done.returncode == 0, done.stderr
-    return home
-
-
-@pytest.fixture(scope="session")
-def served_env(served_home: Path) -> dict[str, str]:
-    """For a server or a client in a process of its own; nothing of the machine's own settings redirects them."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MIXEDBREAD_", "OPENAI_"))}
-    return {**ours, "CRUMB_HOME": str(served_home), "PYTHONUTF8": "1"}
+def served_env(crumb_env: dict[str, str]) -> dict[str, str]:
+    """For a server or a client in a process of its own; nothing of the machine's own settings redirects it."""
+    return {name: value for name, value in crumb_env.items() if not name.startswith(REDIRECTING)}
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No client is redirected by the machine's settings, and none reports its use to its makers."""
-    for name in ("MIXEDBREAD_BASE_URL", "MXBAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_ORG_ID"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith(REDIRECTING):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
 
@@ -123,8 +104,7 @@ def server(served_env: dict[str, str]) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def expected(served_home: Path) -> Expected:
+def expected(model_folder: Path, default: crumb.Model) -> Expected:
     from transformers import AutoTokenizer
 
-    folder = served_home / "models" / NAME
-    return Expected(crumb.load(folder), AutoTokenizer.from_pretrained(str(folder)))
+    return Expected(default, AutoTokenizer.from_pretrained(str(model_folder)))

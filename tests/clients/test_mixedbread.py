@@ -128,7 +128,7 @@ def test_async(server: Server, expected: Expected, texts: list[str]) -> None:
         async with mixedbread.AsyncMixedbread(api_key=KEY, base_url=server.url) as client:
             info = await client.info()
             assert info.name == "crumb"
-            requests = (client.embed(model=NAME, input=text, encoding_format="base64") for text in texts[:40])
+            requests = (client.embed(model=NAME, input=[text], encoding_format="base64") for text in texts[:40])
             return await asyncio.gather(*requests)
 
     answers = asyncio.run(ask())
@@ -156,6 +156,7 @@ def test_bad_key(server: Server, answers: list[Any], key: str) -> None:
 
 FAULTS = {
     "too many inputs": ({"input": ["a text"] * 257}, "256.*--max-items|--max-items.*256"),
+    "an empty text by itself": ({"input": ""}, "empty"),
     "no input": ({"input": []}, "input"),
     "too long a text": ({"input": "a" * 64_001}, "64,?000.*--max-characters|--max-characters.*64,?000"),
     "too many dimensions": ({"dimensions": 385}, "384"),
