@@ -15,6 +15,8 @@ import crumb
 from crumb.checkpoint.extras import read_section
 from crumb.errors import CheckpointError
 from crumb.vectors.calibrate import Calibration
+from crumb.vectors.codes import Codes
+from crumb.vectors.normalize import normalize
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -60,8 +62,23 @@ def test_ranges_of_these_texts(run_crumb: Run, folder: Path, tmp_path: Path, tex
 
 
 def test_a_model_without_ranges_says_how_to_make_them(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-4:] = bytes(4)  # one number of it is another: nobody has measured these weights
+    weights.unlink()
+    weights.write_bytes(data)
     with pytest.raises(CheckpointError, match="crumb calibrate .* TEXTS"):
         crumb.load(folder).ranges()
+
+
+def test_the_default_model_brings_its_ranges(folder: Path, texts: list[str]) -> None:
+    model = crumb.load(folder)
+    for dimensions in (384, 128):
+        vectors = model.encode(texts, dimensions=dimensions, truncation="end")
+        codes = Codes.of(vectors, "int8", ranges=model.ranges(dimensions))
+        cosines = (normalize(codes.dequantize()) * vectors).sum(1)
+        assert cosines.min() > 0.98  # a text of one odd word lies outside
+        assert cosines.mean() > 0.9995
 
 
 def test_too_few_texts_leave_the_folder_alone(run_crumb: Run, folder: Path) -> None:

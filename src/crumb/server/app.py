@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -50,7 +49,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._registry: Registry | None = None
-        self._failure: BaseException | None = None
+        self._loading: asyncio.Future[Registry] | None = None
         self._draining = False
         self._metrics = Metrics()
         self._keys = Keys(settings.api_key, settings.key_file)
@@ -61,8 +60,21 @@ class App:
     async def start(self) -> None:
         """Begins to load the models, and returns at once: requests are answered with 503 until they are there."""
         self._scheduler.start()
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._load, args=(loop,), name="crumb-load", daemon=True).start()
+        self._loading = asyncio.get_running_loop().run_in_executor(None, self._load)
+
+    async def loaded(self) -> None:
+        """Returns when the models are there.
+
+        Raises:
+            CrumbError, ValueError, OSError: why they cannot be loaded.
+        """
+        assert self._loading is not None, "start() comes first"
+        await asyncio.shield(self._loading)
+
+    def refused(self, status: int, reason: str) -> None:
+        """Counts a client that was turned away before it asked for anything."""
+        self._metrics.rejected.labels(reason).inc()
+        log.debug("refused", extra={"facts": {"status": status, "reason": reason}})
 
     def drain(self) -> None:
         """From now on new requests are refused, and readiness says no; what is in flight goes on."""
@@ -81,20 +93,10 @@ class App:
         except SettingsError as error:
             log.error("keys not read again, the old ones stay", extra={"facts": {"error": str(error)}})
 
-    @property
-    def failure(self) -> BaseException | None:
-        """Why the models could not be loaded, if so."""
-        return self._failure
-
-    def _load(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            registry = Registry(self.settings)
-            for served in registry.models:
-                served.model.encode("ready?")  # the first pass touches every page of the weights
-        except Exception as error:
-            self._failure = error
-            log.error("models not loaded", extra={"facts": {"error": str(error)}})
-            return
+    def _load(self) -> Registry:
+        registry = Registry(self.settings)
+        for served in registry.models:
+            served.model.encode("ready?")  # the first pass touches every page of the weights
         self._registry = registry
         for served in registry.models:
             engine = served.model.engine
@@ -115,12 +117,11 @@ class App:
                 f"{registry.default.name} also answers to {', '.join(others)}: give --model to serve the real one, or "
                 "--alias to say what it should mean"
             )
+        return registry
 
     def _state(self) -> str:
         if self._draining:
             return "draining"
-        if self._failure is not None:
-            return f"failing: {type(self._failure).__name__}"
         if self._registry is None:
             return "loading"
         return "ready" if self._scheduler.alive else "failing: the engine's thread has ended"

@@ -80,10 +80,10 @@ class Registry:
         if served is None:
             known = ", ".join(served.name for served in self.models)
             near = difflib.get_close_matches(name.lower(), self._by_name, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}" if near else ""
             raise ApiError(
                 404,
-                f"no model {name[:100]!r} is served here{hint} Served: {known}. GET /v1/models has all names",
+                f"no model {name[:100]!r} is served here{hint}. Served: {known} (GET /v1/models has all names)",
                 param="model",
             )
         return served
