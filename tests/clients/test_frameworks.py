@@ -21,7 +21,7 @@ def test_llama_index(server: Server, expected: Expected, monkeypatch: pytest.Mon
         "llama_index.embeddings.mixedbreadai", reason=f"llama-index-embeddings-mixedbreadai {INSTALL}"
     )
     monkeypatch.setenv("MIXEDBREAD_BASE_URL", server.url)
-    texts = [f"{text} {i}" for i in range(100) for text in SAID]
+    texts = [f"{text} {i}" for i in range(90) for text in SAID]
     options = {"api_key": KEY, "model_name": NAME, "embed_batch_size": 256, "dimensions": 128, "prompt": "query: "}
     model = package.MixedbreadAIEmbedding(**options)
     if how == "sync":
