@@ -127,6 +127,7 @@ def test_info(client: Any) -> None:
 
 def test_a_base_url_that_ends_in_v1(server: Server, expected: Expected) -> None:
     client = mixedbread.Mixedbread(api_key=KEY, base_url=f"{server.url}/v1")
+    assert client.info().name == "crumb"
     expected.check("float", embeddings(client.embed(model=NAME, input=TEXTS)), TEXTS)
 
 
