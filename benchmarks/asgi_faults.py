@@ -212,7 +212,7 @@ def terminated(process: object, pid: int, port: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=["uvicorn", "granian", "hypercorn"])
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=["crumb", "uvicorn", "granian", "hypercorn"])
     args = parser.parse_args()
     for server in args.servers:
         print(server)

@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Load, measure, request
+from crumb.server.settings import Settings
+from crumb.server.supervisor import supervise
 
 _APP = "benchmarks.asgi_servers:app"
 # {port}, {limit}: seconds for a request's headers, {ms}: the same in milliseconds
@@ -40,6 +42,7 @@ SERVERS: dict[str, list[str]] = {
         *("granian", _APP, "--port", "{port}", "--interface", "asginl", "--loop", "uvloop", "--http", "1"),
         *("--http1-header-read-timeout", "{ms}", "--no-log"),
     ],
+    "crumb": ["benchmarks.asgi_servers", "--serve", "{port}", "--header-seconds", "{limit}"],
     "hypercorn": ["hypercorn", _APP, "--bind", "127.0.0.1:{port}", "--worker-class", "uvloop"],
 }
 _QUIET = {"uvicorn": ["--no-access-log", "--log-level", "critical"], "hypercorn": ["--log-level", "CRITICAL"]}
@@ -105,6 +108,29 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await _answer(send, b"{}", 404)
 
 
+class _Service:
+    """The stub in crumb's own processes."""
+
+    asgi = staticmethod(app)
+
+    async def start(self) -> None: ...
+
+    async def loaded(self) -> None: ...
+
+    def reload(self) -> None: ...
+
+    def drain(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def refused(self, status: int, reason: str) -> None: ...
+
+
+def build(settings: object) -> _Service:
+    """What crumb's worker starts."""
+    return _Service()
+
+
 # -- processes ---------------------------------------------------------------------------------------------------------
 
 
@@ -149,7 +175,12 @@ def running(server: str, limit: int = 30) -> Iterator[tuple[subprocess.Popen[byt
     port = free_port()
     command = [part.format(port=port, limit=limit, ms=limit * 1000) for part in SERVERS[server]]
     command += _QUIET.get(command[0], [])
-    process = subprocess.Popen([sys.executable, "-m", *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         until = time.monotonic() + 20
         while True:
@@ -187,14 +218,19 @@ def _measure(server: str, connections: int, path: str, seconds: float) -> tuple[
 
 
 def main() -> None:
-    from benchmarks.report import line_of, machine, versions
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
     parser.add_argument("--connections", nargs="+", type=int, default=[1, 64])
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--serve", type=int, metavar="PORT", help="be crumb's server, for a run of this benchmark")
+    parser.add_argument("--header-seconds", type=float, default=10.0, help="of that server")
     args = parser.parse_args()
+    if args.serve:
+        settings = Settings(port=args.serve, header_seconds=args.header_seconds, write_seconds=args.header_seconds)
+        sys.exit(supervise(settings, app="benchmarks.asgi_servers:build"))
+    from benchmarks.report import line_of, machine, versions  # numpy is not for the servers
+
     print(f"{line_of(machine(os.cpu_count() or 1))}; {args.runs} alternating runs of {args.seconds:g} s, medians")
     names = ["uvicorn", "httptools", "uvloop", "h11", "granian", "hypercorn"]
     print(", ".join(f"{name} {version}" for name, version in versions(names).items() if name in names))

@@ -12,6 +12,7 @@ overridden are its methods of asyncio.Protocol and of the parser.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import json
 import socket
@@ -95,6 +96,7 @@ class _Config(UvicornConfig):
             proxy_headers=False,
             server_header=False,
             backlog=settings.backlog,
+            timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type]  # goes to call_later as it is
         )
         self.limits = settings
         self.refused = refused
@@ -364,14 +366,13 @@ class Listener:
         self._config.draining = True
         loop = asyncio.get_running_loop()
         for server, sock in zip(self._servers, self._sockets, strict=True):
-            try:
-                while True:
-                    waiting, _ = sock.accept()
-                    waiting.setblocking(False)
-                    await loop.connect_accepted_socket(self._connection, waiting)
-            except OSError:  # BlockingIOError when nobody waits; a connection that is already gone
-                pass
-            server.close()
+            with sock.dup() as last:  # keeps the kernel's queue alive while the loop lets go of it
+                server.close()
+                with contextlib.suppress(OSError):  # BlockingIOError when nobody waits any more
+                    while True:
+                        waiting, _ = last.accept()
+                        waiting.setblocking(False)
+                        await loop.connect_accepted_socket(self._connection, waiting)
 
     async def finish(self, seconds: float, at_once: asyncio.Event) -> int:
         """Waits for the answers in flight, closes what is quiet, and cuts what is left after `seconds`.
