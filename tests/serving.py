@@ -23,7 +23,7 @@ from crumb.server.settings import FIELDS, variable
 
 START_SECONDS = 120.0  # of a loaded machine; a server that dies earlier is noticed at once
 STOP_SECONDS = 45.0  # the server's own grace period is 30
-_UP = re.compile(r"^crumb serve: listening on http://\S+:(\d+)$", re.MULTILINE)
+_UP = re.compile(r"listening on http://[^\s\"]+:(\d+)\b")
 
 
 @dataclass
