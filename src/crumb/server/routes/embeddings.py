@@ -28,7 +28,7 @@ def router(desk: Desk) -> APIRouter:
         desk.bodies.check_prompt(asked.prompt)
         normalized = asked.normalized is not False
         form = asked.encoding_format or "float"
-        check_form(served.model, asked.dimensions, [form] if isinstance(form, str) else form)
+        check_form(served.model, asked.dimensions, [form] if isinstance(form, str) else form, normalized)
         found = await desk.encode(
             request, served, texts, prompt=asked.prompt, truncation=asked.truncation_strategy, layers=asked.layers
         )
