@@ -139,9 +139,13 @@ def _read(config: Path) -> dict[str, Any]:
     try:
         with config.open("rb") as file:
             found = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, or not even UTF-8
         raise SettingsError(f"the configuration {config} cannot be read: {error}") from None
-    named = {name.replace("-", "_"): value for name, value in found.items()}
+    named: dict[str, Any] = {}
+    for name, value in found.items():
+        if (plain := name.replace("-", "_")) in named:
+            raise SettingsError(f"{config} sets {plain} twice, with - and with _; leave one")
+        named[plain] = value
     if unknown := sorted(named.keys() - FIELDS.keys()):
         raise SettingsError(
             f"{config} sets {', '.join(unknown)}, which `crumb serve` does not know; `crumb serve --help` lists what "
