@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +19,23 @@ from typing import Any
 
 from crumb.errors import CrumbError
 
+# a scheme and a host, perhaps a port; an extension of a browser has a scheme of its own
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
+
 
 class SettingsError(CrumbError, ValueError):
     """A setting that cannot be; the message names it, its value, where it came from and what was expected."""
 
 
-def _set(default: Any, help: str, *, least: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": help, "least": least, "choices": choices})
+def _set(
+    default: Any,
+    help: str,
+    *,
+    least: float = float("-inf"),
+    most: float = 1e15,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    return field(default=default, metadata={"help": help, "least": least, "most": most, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ class Settings:
     """All settings of a server. Times are seconds, sizes bytes, lengths characters of text or tokens, as named."""
 
     host: str = _set("127.0.0.1", "address to listen on; 0.0.0.0 for every one")
-    port: int = _set(8000, "port to listen on; 0 for any that is free", least=0)
+    port: int = _set(8000, "port to listen on; 0 for any that is free", least=0, most=65_535)
     uds: str = _set("", "path of a Unix socket to listen on instead of an address")
     workers: int = _set(1, "processes that serve; each loads the models", least=1)
 
@@ -162,6 +173,11 @@ def _checked(name: str, value: Any, where: str) -> Any:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
             raise SettingsError(f"{where} must be a list of words, got {_shown(name, value)}")
+        if name == "cors_origin" and (odd := [item for item in items if not _ORIGIN.fullmatch(item.strip())]):
+            raise SettingsError(
+                f"{where} must be origins as browsers send them (https://example.org, http://localhost:3000, without a "
+                f"path or a slash at the end) or *, got {odd[0]!r}"
+            )
         return [item.strip() for item in items]
     if kind is str:
         if not isinstance(value, str) or (metadata["choices"] and value not in metadata["choices"]):
@@ -175,8 +191,10 @@ def _checked(name: str, value: Any, where: str) -> Any:
     except (TypeError, ValueError, OverflowError):
         expected = "a whole number" if kind is int else "a number"
         raise SettingsError(f"{where} must be {expected}, got {value!r}") from None
-    if metadata["least"] is not None and not metadata["least"] <= number < float("inf"):
+    if number < metadata["least"]:
         raise SettingsError(f"{where} must be at least {metadata['least']:g}, got {value!r}")
+    if number > metadata["most"]:
+        raise SettingsError(f"{where} must be at most {metadata['most']:g}, got {value!r}")
     return number
 
 
