@@ -170,11 +170,10 @@ def test_the_ways_to_send_a_key(server: Server, key: str) -> None:
         b"Bearer # of somebody who has left",
         b"Bearer not-used",  # the flag wins over the environment
         b"\xff" * 1000,
-        ACCENTED.encode("utf-16"),
     ],
 )
 def test_what_is_no_key(server: Server, authorization: bytes) -> None:
-    asked_with(server, authorization.replace(b"\n", b"").replace(b"\0", b"")).refused(401)
+    asked_with(server, authorization).refused(401)
 
 
 @given(st.binary(max_size=60))
