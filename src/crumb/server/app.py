@@ -25,9 +25,11 @@ from crumb.server.errors import ApiError
 from crumb.server.keys import Keys
 from crumb.server.metrics import Metrics
 from crumb.server.middleware import Guard, Observer, failed
+from crumb.server.proxies import Proxied
 from crumb.server.registry import Registry
 from crumb.server.routes import docs, embeddings, health, models, similarity, tokenize
 from crumb.server.settings import Settings, SettingsError
+from crumb.server.tracing import Tracing
 
 TITLE = "crumb"
 log = logging.getLogger("crumb.server")
@@ -43,7 +45,8 @@ class App:
         asgi: what an HTTP server calls.
 
     Raises:
-        SettingsError: the key file cannot be read.
+        MissingExtraError: traces are asked for and the extra is not installed.
+        SettingsError: the key file cannot be read, a proxy is no address, a collector no URL.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -55,6 +58,7 @@ class App:
         self._keys = Keys(settings.api_key, settings.key_file)
         self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._metrics.batch)
         self._encoding = Encoding(settings, self._scheduler)
+        self._tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.asgi = self._stack()
 
     async def start(self) -> None:
@@ -84,6 +88,8 @@ class App:
         """Ends the threads; every answer has been given."""
         self._encoding.close()
         await asyncio.to_thread(self._scheduler.stop)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.stop)
 
     def reload(self) -> None:
         """Reads the key file again; if it cannot be read the keys stay as they were, and the log says so."""
@@ -171,7 +177,10 @@ class App:
                 allow_headers=["authorization", "content-type"],
                 expose_headers=["x-truncated-inputs", "x-request-id", "retry-after"],
             )
-        return Observer(guarded, self._metrics)
+        observed: ASGIApp = Observer(guarded, self._metrics, self._tracing)
+        if self.settings.trusted_proxy:
+            observed = Proxied(observed, self.settings.trusted_proxy)
+        return observed
 
 
 async def _as_said(_: Request, error: Exception) -> Response:
@@ -202,7 +211,7 @@ def build(settings: Settings) -> App:
     """The application, with its logs going to stderr.
 
     Raises:
-        SettingsError: see `App`.
+        MissingExtraError, SettingsError: see `App`.
     """
     logs.configure(settings.log_level, settings.log_format)
     return App(settings)
