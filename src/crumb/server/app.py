@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -32,6 +33,9 @@ from crumb.server.settings import Settings, SettingsError
 from crumb.server.tracing import Tracing
 
 TITLE = "crumb"
+# Recent versions of FastAPI send traces, metrics and logs by themselves where the environment asks for it, with queries
+# and with what was invalid. Nothing is sent here but what `--otlp-endpoint` asks for. (Older ones pass over this.)
+_NO_TELEMETRY: Any = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 log = logging.getLogger("crumb.server")
 
 
@@ -153,6 +157,7 @@ class App:
             description="Text embeddings on the machine you have, as Mixedbread's and OpenAI's clients ask for them.",
             docs_url=None,
             redoc_url=None,
+            telemetry=_NO_TELEMETRY,
         )
         desk = Desk(self.settings, self._models, self._encoding, Bodies(self.settings), self._metrics)
         for routes in (

@@ -4,9 +4,10 @@ Enters: requests as the middleware sees them, with the stages that routes have n
 a thread of their own to the collector that `--otlp-endpoint` names. Knows nothing of texts and keys, so that neither
 can get out: what a span says is listed in `_asked` and `_told`.
 
-Without the flag OpenTelemetry is not imported, whatever OTEL_ variables say. With it the standard variables hold that
-say how (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS and others of the
-SDK); where to is the flag's alone. A collector that is down costs its spans and lines in the log, never a request.
+Without the flag neither the SDK nor an exporter is imported, whatever OTEL_ variables say. With it the standard
+variables hold that say how (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER,
+OTEL_EXPORTER_OTLP_HEADERS and others of the SDK); where to is the flag's alone. A collector that is down costs its
+spans and lines in the log, never a request.
 
 Names are those of OpenTelemetry's HTTP semantic conventions 1.23 and later
 (opentelemetry.io/docs/specs/semconv/http/http-spans), and `crumb.…` for what is ours.
