@@ -126,7 +126,7 @@ class Tracing:
         if not span.is_recording():  # not sampled
             span.end()
             return
-        route = getattr(scope.get("route"), "path", None)
+        route = facts.route or getattr(scope.get("route"), "path", None)
         if route:
             span.update_name(f"{_method(scope)} {route}")
             span.set_attribute("http.route", route)
