@@ -195,7 +195,7 @@ class App:
 
 
 def _rate(model: Model) -> float:
-    """Tokens a second of a text of middling length; the first pass, which touches every page of the weights, is none."""
+    """Tokens a second of a middling text; the pass before it touches every page of the weights."""
     model.encode("ready?")
     began = time.perf_counter()
     _, report = model.encode("how many words a second? " * 20, truncation="end", return_report=True)
