@@ -374,6 +374,38 @@ def test_a_prompt_goes_before_queries_and_is_counted(visit: Visit, default: crum
     assert page.locator("#queries-read .text").evaluate("text => text.firstChild.data") == "word " * room
 
 
+def test_another_model_brings_its_sizes_and_its_prompts(
+    browser: Browser, model_folder: Path, crumb_env: dict[str, str], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in model_folder.iterdir():
+        (other / file.name).symlink_to(file)
+    prompt = "🙂 represent this: "
+    settings = {"prompts": {"query": prompt}, "default_prompt_name": "query"}
+    (other / "config_sentence_transformers.json").unlink(missing_ok=True)
+    (other / "config_sentence_transformers.json").write_text(json.dumps(settings), encoding="utf-8")
+    model = crumb.load(other)
+    with serving(crumb_env, "--log-level", "warning", "--model", str(model_folder), "--model", str(other)) as server:
+        visit = Visit(browser, server)
+        page = visit.open("search")
+        queries, passages = fields(page, "queries"), fields(page, "passages")
+        page.fill("#layers", "2")
+        page.select_option("#model", "other")
+        visit.settled("search")
+        expect(page.locator("#facts")).to_contain_text("other: 384 dimensions")
+        assert page.input_value("#layers") == "6"
+        assert page.locator("#prompts option").evaluate_all("all => all.map(one => one.value)") == [prompt]
+        scores = model.encode(queries) @ model.encode(passages).T  # with the prompt that the model puts before all
+        for shown, row in zip(visit.rankings(), scores, strict=True):
+            assert [item["passage"] for item in shown] == np.argsort(-row, kind="stable")[:5].tolist()
+        visit.fill("#queries", ["word " * 300], "search")
+        room = model.context - 2 - model.tokenizer.count([prompt])[0]
+        assert page.locator("#queries-read .text").evaluate("text => text.firstChild.data") == "word " * room
+        visit.context.close()
+    assert visit.complaints == []
+
+
 # The same from a shell and from Python
 
 
@@ -448,9 +480,9 @@ def test_with_a_key_the_browser_asks_for_it_and_the_copied_curl_names_it(
         visit = Visit(browser, server, http_credentials={"username": "", "password": key})
         page = visit.open()
         assert visit.matrix().shape == (7, 7)
-        for name, program in (("curl", "curl"), ("Python", "python")):
+        for name in ("curl", "Python"):
             text = page.locator(f"#similarity-code pre[aria-label={name}]").text_content()
-            assert "CRUMB_API_KEY" in text, program
+            assert "CRUMB_API_KEY" in text
             assert key not in text
         if shutil.which("curl"):
             command = page.locator("#similarity-code pre[aria-label=curl]").text_content()
