@@ -19,17 +19,21 @@ from crumb.vectors.normalize import Floats, cut, normalize
 from crumb.vectors.quantize import Encoding, quantize
 
 
-def check_form(model: Model, dimensions: int | None, encodings: Sequence[str]) -> None:
+def check_form(model: Model, dimensions: int | None, encodings: Sequence[str], normalized: bool = True) -> None:
     """Refuses, before any work, vectors that the model cannot give.
 
     Raises:
-        ApiError: 422, too many dimensions, or byte codes of a model without ranges.
+        ApiError: 422, too many dimensions, or byte codes of a model without ranges or of vectors not of unit length.
     """
     if dimensions is not None and dimensions > model.dimensions:
         raise invalid(
             f"dimensions must be from 1 to {model.dimensions} for {model.name}, got {dimensions}", "dimensions"
         )
     if not {"int8", "uint8"}.isdisjoint(encodings):
+        if not normalized:  # the ranges are those of unit vectors: most of these would be clipped
+            raise invalid(
+                "int8 and uint8 are codes of unit vectors: leave normalized true, or ask for float", "normalized"
+            )
         try:
             model.ranges(dimensions)
         except CheckpointError as error:
@@ -73,7 +77,7 @@ def embedding_answer(
         rows = codes(model, vectors, encoding_format)
         data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
     else:
-        forms = {form: codes(model, vectors, form) for form in encoding_format}
+        forms = {form: codes(model, vectors, form) for form in dict.fromkeys(encoding_format)}
         data = [
             {"object": "embedding_dict", "index": i, "embedding": {form: rows[i] for form, rows in forms.items()}}
             for i in range(len(vectors))

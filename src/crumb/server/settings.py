@@ -23,8 +23,10 @@ class SettingsError(CrumbError, ValueError):
     """A setting that cannot be; the message names it, its value, where it came from and what was expected."""
 
 
-def _set(default: Any, help: str, *, least: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": help, "least": least, "choices": choices})
+def _set(
+    default: Any, help: str, *, least: float | None = None, most: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"help": help, "least": least, "most": most, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Settings:
     """All settings of a server. Times are seconds, sizes bytes, lengths characters of text or tokens, as named."""
 
     host: str = _set("127.0.0.1", "address to listen on; 0.0.0.0 for every one")
-    port: int = _set(8000, "port to listen on; 0 for any that is free", least=0)
+    port: int = _set(8000, "port to listen on; 0 for any that is free", least=0, most=65_535)
     uds: str = _set("", "path of a Unix socket to listen on instead of an address")
     workers: int = _set(1, "processes that serve; each loads the models", least=1)
 
@@ -79,7 +81,7 @@ class Settings:
     request_seconds: float = _set(300.0, "time for a request to be answered, waiting included", least=0.01)
     keep_alive_seconds: float = _set(75.0, "time that an idle connection is kept open", least=0.01)
     grace_seconds: float = _set(30.0, "time to finish what is in flight after SIGTERM", least=0.0)
-    backlog: int = _set(2048, "connections that may wait to be accepted", least=1)
+    backlog: int = _set(2048, "connections that may wait to be accepted", least=1, most=65_535)
     batch_seconds: float = _set(0.025, "how long the engine may take for a batch, about", least=0.001)
 
     log_level: str = _set("info", "least severe line that is logged", choices=("debug", "info", "warning", "error"))
@@ -173,6 +175,8 @@ def _checked(name: str, value: Any, where: str) -> Any:
         raise SettingsError(f"{where} must be {expected}, got {value!r}") from None
     if metadata["least"] is not None and not metadata["least"] <= number < float("inf"):
         raise SettingsError(f"{where} must be at least {metadata['least']:g}, got {value!r}")
+    if metadata["most"] is not None and number > metadata["most"]:
+        raise SettingsError(f"{where} must be at most {metadata['most']:g}, got {value!r}")
     return number
 
 

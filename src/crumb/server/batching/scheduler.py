@@ -101,8 +101,8 @@ class Scheduler:
             self._queue.drop(job)
 
     def seconds_for(self, tokens: int) -> float:
-        """How long so many tokens take at the present rate."""
-        return tokens / self._rate
+        """How long until so many tokens have left the queue at the present rate, after the batch at work."""
+        return self._batch_seconds + tokens / self._rate
 
     def _work(self) -> None:
         while True:

@@ -15,6 +15,7 @@ def router(desk: Desk) -> APIRouter:
     """The routes."""
     routes = APIRouter(tags=["models"])
 
+    @routes.get("/v1/", include_in_schema=False)  # a client whose base URL ends in /v1
     @routes.get("/", summary="Who answers", responses=GUARDED)
     async def root() -> dict[str, str]:
         return {"name": "crumb", "version": __version__}
