@@ -127,15 +127,23 @@ class Visit:
         )
 
 
+@pytest.fixture(scope="session")
+def visitor(browser: Browser, server: str) -> Iterator[Visit]:
+    found = Visit(browser, server)
+    yield found
+    found.context.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, server: str) -> Iterator[Visit]:
-    visitor = Visit(browser, server)
+def visit(visitor: Visit) -> Iterator[Visit]:
+    """A visitor who has nothing to complain of, and asks nobody else; the page is loaded anew for every test."""
+    visitor.page.goto("about:blank")
+    visitor.complaints.clear()
+    visitor.requests.clear()
     yield visitor
-    visitor.context.close()
     assert visitor.complaints == []
-    elsewhere = [
-        url for url in visitor.requests if not url.startswith((f"{server}/ui", f"{server}/v1/")) and url != f"{server}/"
-    ]
+    allowed = (f"{visitor.url}/ui", f"{visitor.url}/v1/")
+    elsewhere = [url for url in visitor.requests if not url.startswith(allowed) and url != f"{visitor.url}/"]
     assert elsewhere == []
 
 
