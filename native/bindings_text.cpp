@@ -44,6 +44,8 @@ nb::ndarray<nb::numpy, T, nb::ndim<1>> array_of(std::vector<T>&& values) {
   return {kept->data(), {kept->size()}, owner};
 }
 
+constexpr std::size_t kBytesWithLock = 2048;  // some 50 us of work
+
 nb::tuple encode_texts(const WordPiece& self, const nb::list& texts, int threads, std::optional<std::size_t> enough) {
   if (threads < 1) throw std::invalid_argument("threads must be at least 1, got " + std::to_string(threads));
   std::vector<nb::bytes> kept;
@@ -55,8 +57,12 @@ nb::tuple encode_texts(const WordPiece& self, const nb::list& texts, int threads
     views.push_back(view_of(kept.back()));
   }
   WordPiece::Batch batch;
+  std::size_t bytes = 0;
+  for (const std::string_view view : views) bytes += view.size();
   {
-    const nb::gil_scoped_release release;
+    // A short text is done before another thread could make use of the lock, and getting it back may take long.
+    std::optional<nb::gil_scoped_release> release;
+    if (bytes > kBytesWithLock) release.emplace();
     batch = self.encode(views, threads, std::min(enough.value_or(WordPiece::kAll), WordPiece::kAll));
   }
   return nb::make_tuple(array_of(std::move(batch.ids)), array_of(std::move(batch.offsets)), batch.left);

@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from crumb.server.settings import FIELDS, variable
+
 START_SECONDS = 120.0  # of a loaded machine; a server that dies earlier is noticed at once
 STOP_SECONDS = 45.0  # the server's own grace period is 30
-_UP = re.compile(r"^crumb serve: listening on http://\S+:(\d+)$", re.MULTILINE)
+_UP = re.compile(r"listening on http://[^\s\"]+:(\d+)\b")
 
 
 @dataclass
@@ -86,13 +88,19 @@ class Server:
         return said is not None
 
 
+def plain_environment() -> dict[str, str]:
+    """This process's, without what somebody has set for servers of his own."""
+    theirs = {"CRUMB_CONFIG", *map(variable, FIELDS)}
+    return {name: value for name, value in os.environ.items() if name not in theirs}
+
+
 @contextmanager
 def crumb_server(*args: str, env: Mapping[str, str] | None = None, ready: bool = True) -> Iterator[Server]:
     """Starts `crumb serve ARGS…` and gives the `Server`; ends it, whatever happened, when the `with` is left.
 
     Args:
         args: flags; without `--port` among them, a port that is free.
-        env: put over this process's environment.
+        env: put over `plain_environment`.
         ready: wait for /health/ready too, and not only for the line that says where it listens.
     """
     process = subprocess.Popen(
@@ -103,7 +111,7 @@ def crumb_server(*args: str, env: Mapping[str, str] | None = None, ready: bool =
         text=True,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, **(env or {})},
+        env={**plain_environment(), **(env or {})},
         start_new_session=True,  # a group of its own: nothing that it started outlives the `with`
     )
     server = Server(process)

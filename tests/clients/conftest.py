@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import Server, crumb_server
+from serving import Server, crumb_server, plain_environment
 
 import crumb
 from crumb.vectors.quantize import quantize
@@ -83,13 +83,14 @@ class Expected:
 @pytest.fixture(scope="session")
 def served_env(crumb_env: dict[str, str]) -> dict[str, str]:
     """For a server or a client in a process of its own; nothing of the machine's own settings redirects it."""
-    return {name: value for name, value in crumb_env.items() if not name.startswith(REDIRECTING)}
+    ours = {**plain_environment(), "CRUMB_HOME": crumb_env["CRUMB_HOME"], "PYTHONUTF8": "1"}
+    return {name: value for name, value in ours.items() if not name.startswith(REDIRECTING)}
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No client is redirected by the machine's settings, and none reports its use to its makers."""
-    for name in os.environ:
+    for name in list(os.environ):
         if name.startswith(REDIRECTING):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")

@@ -203,6 +203,20 @@ def test_truncation_strategy_none_refuses(client: Any, answers: list[Any]) -> No
     assert len(answers) == 1
 
 
+def test_whoever_comes_too_early_is_served_when_the_models_are_there(
+    served_env: dict[str, str], expected: Expected
+) -> None:
+    """503 and when to come back, and no connection that is refused or cut: each attempt has an answer."""
+    answers: list[Any] = []
+    with crumb_server(env=served_env, ready=False) as server:
+        client = make_client(server, answers, max_retries=50)
+        with_raw = client.with_raw_response.embed(model=NAME, input=TEXTS)
+    expected.check("float", embeddings(with_raw.parse()), TEXTS)
+    assert with_raw.retries_taken == len(answers) - 1
+    assert [answer.status_code for answer in answers] == [503] * (len(answers) - 1) + [200]
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers[:-1])
+
+
 def test_retry_after_is_obeyed(served_env: dict[str, str], expected: Expected) -> None:
     """Two requests come at once of which the queue holds one: the other is refused, and served when it comes back."""
     bulk = [f"passage {i}: " + "some of its words, " * 20 for i in range(40)]

@@ -30,16 +30,19 @@ def ask(server: Server, served_env: dict[str, str]) -> Ask:
 
     def ask(script: str, *calls: tuple[str, dict[str, Any]], key: str = KEY, url: str = server.url) -> Any:
         said = {"url": url, "key": key, "calls": [{"method": method, "params": params} for method, params in calls]}
-        done = subprocess.run(
-            [node, str(NODE / f"{script}.mjs")],
-            input=json.dumps(said),
-            env=served_env,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [node, str(NODE / f"{script}.mjs")],
+                input=json.dumps(said),
+                env=served_env,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                timeout=300,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            pytest.fail(f"{late}\n{late.stderr!r}\nthe server said last:\n{server.stderr[-5000:]}")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

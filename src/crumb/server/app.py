@@ -26,8 +26,9 @@ from crumb.server.keys import Keys
 from crumb.server.metrics import Metrics
 from crumb.server.middleware import Guard, Observer, failed
 from crumb.server.registry import Registry
-from crumb.server.routes import docs, embeddings, health, models, similarity, tokenize
+from crumb.server.routes import docs, embeddings, health, models, page, similarity, tokenize
 from crumb.server.settings import Settings, SettingsError
+from crumb.server.shortcut import GONE, Shortcut
 
 TITLE = "crumb"
 log = logging.getLogger("crumb.server")
@@ -149,20 +150,23 @@ class App:
             redoc_url=None,
         )
         desk = Desk(self.settings, self._models, self._encoding, Bodies(self.settings), self._metrics)
+        answer = embeddings.endpoint(desk)
         for routes in (
             models.router(desk),
-            embeddings.router(desk),
+            embeddings.router(answer),
             similarity.router(desk),
             tokenize.router(desk),
             health.router(health.Readiness(self._state, self._probe), self._metrics, self._gauges),
             docs.router(TITLE),
+            page.router(),
         ):
             api.include_router(routes)
         api.add_exception_handler(HTTPException, _as_ours)
         api.add_exception_handler(ApiError, _as_said)
         api.add_exception_handler(ClientDisconnect, _unheard)
         api.add_exception_handler(Exception, _hidden)
-        guarded: ASGIApp = Guard(api, self._keys, self.settings.max_concurrent, lambda: self._draining, self._metrics)
+        quick = Shortcut(api, dict.fromkeys(embeddings.PATHS, answer))
+        guarded: ASGIApp = Guard(quick, self._keys, self.settings.max_concurrent, lambda: self._draining, self._metrics)
         if self.settings.cors_origin:
             guarded = CORSMiddleware(
                 guarded,
@@ -184,8 +188,7 @@ async def _hidden(request: Request, _: Exception) -> Response:
 
 
 async def _unheard(_: Request, __: Exception) -> Response:
-    # nobody is there to read it; nginx's number for this, in logs and metrics only
-    return Response(status_code=499)
+    return Response(status_code=GONE)
 
 
 async def _as_ours(_: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from crumb.server.errors import ApiError, from_validation, invalid
 from crumb.server.settings import Settings
@@ -88,11 +88,16 @@ class Bodies:
             raise _too_large(int(declared), most)
         chunks: list[bytes] = []
         size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
+        more = True
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
             if size > most:
                 raise _too_large(size, most)
-            chunks.append(chunk)
+            more = message.get("more_body", False)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -1,8 +1,8 @@
-"""HTTP/1.1 below the application: time, size and number limits that uvicorn does not have, and an end without losses.
+"""HTTP/1.1 below the application: limits of time, size and number that uvicorn does not have.
 
-Enters: listening sockets, an ASGI application, `Settings`. Leaves: a `Listener` that accepts, answers and finishes.
+Enters: an ASGI application, `Settings`, what comes over a connection. Leaves: answers, the application's or ours.
 Knows nothing of what is asked; the limits of a body, in bytes and in time, are the application's (it alone knows
-when it has heard enough).
+when it has heard enough). `server/accept.py` brings connections here and ends them.
 
 Each limit closes one way to hold a server: headers that never end (408, 431), a client that does not read its answer
 (cut), more connections than there is memory for (503). The base is uvicorn's connection class for httptools; what is
@@ -12,12 +12,10 @@ overridden are its methods of asyncio.Protocol and of the parser.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http
 import json
-import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
 
@@ -30,11 +28,11 @@ from crumb.server.settings import Settings, flag
 
 # A slow reader has to take this many bytes within `write_seconds`; what asyncio holds back before it asks to pause.
 _PIECE = 64 * 1024
-# How long a quiet connection stays open after SIGTERM: a request may be on its way on it.
-_LAST_CALL = 0.3
 # This many connections beyond the limit get an answer (503, or health); those beyond are closed without one.
 _SPARE = 64
 _ALWAYS = ("/health/", "/metrics")
+
+_TYPES = {400: "invalid_request_error", 408: "timeout_error", 431: "invalid_request_error"}
 
 Refused = Callable[[int, str], None]
 
@@ -59,9 +57,9 @@ def _overloaded(app: Asgi, limit: int, refused: Refused) -> Asgi:
     """The application of a connection beyond the limit: 503, but health is told as ever."""
     body = error_body(
         503,
-        f"the server has {limit:,} connections open, which is its limit ({flag('max_connections')}); try again in a "
+        f"{limit:,} connections are open, which is the limit (the server's {flag('max_connections')}); try again in a "
         "moment, and use fewer connections for more requests each",
-        "overloaded",
+        "unavailable_error",
     )
     headers = [
         (b"content-type", b"application/json"),
@@ -81,7 +79,7 @@ def _overloaded(app: Asgi, limit: int, refused: Refused) -> Asgi:
     return answer
 
 
-class _Config(UvicornConfig):
+class Config(UvicornConfig):
     """What all connections of a listener share; uvicorn hands it to each."""
 
     def __init__(self, app: Asgi, settings: Settings, refused: Refused) -> None:
@@ -106,7 +104,7 @@ class _Config(UvicornConfig):
         self.load()
 
 
-class _State(ServerState):
+class State(ServerState):
     """uvicorn's register of connections, with a date that is made once a second and not by a timer."""
 
     def __init__(self) -> None:
@@ -132,13 +130,13 @@ class _Transport:
 class Connection(HttpToolsProtocol):
     """One client's connection."""
 
-    config: _Config
-    server_state: _State
+    config: Config
+    server_state: State
 
     def __init__(
         self,
-        config: _Config,
-        server_state: _State,
+        config: Config,
+        server_state: State,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -229,7 +227,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         self._in_message = True  # whatever it was, it has not been read to its end
-        self.transport.write(_answer(status, message, "invalid_request_error"))
+        self.transport.write(_answer(status, message, _TYPES[status]))
         self.hang_up()
 
     # -- what comes in -------------------------------------------------------------------------------------------------
@@ -286,7 +284,7 @@ class Connection(HttpToolsProtocol):
             self.refuse(400, "what was sent is not HTTP/1.1; the connection is closed", "not HTTP")
 
     def _refuse_large_head(self) -> None:
-        limit = f"{self.limits.header_bytes:,} bytes ({flag('header_bytes')})"
+        limit = f"{self.limits.header_bytes:,} bytes (the server's {flag('header_bytes')})"
         self.refuse(431, f"the request's headers are larger than {limit}", "headers too large")
 
     def _head_is_late(self) -> None:
@@ -296,7 +294,7 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:  # an earlier request is being answered
             self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
         elif self._in_head:
-            limit = f"{self.limits.header_seconds:g} seconds ({flag('header_seconds')})"
+            limit = f"{self.limits.header_seconds:g} seconds (the server's {flag('header_seconds')})"
             self.refuse(408, f"the request's headers did not arrive within {limit}", "headers too slow")
         else:
             if self.cycle is None:
@@ -332,86 +330,3 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
         elif left:
             self._watch_writing()
-
-
-class Listener:
-    """Accepts connections on sockets and serves `app` on them, within the settings' limits."""
-
-    def __init__(self, app: Asgi, settings: Settings, refused: Refused = lambda status, reason: None) -> None:
-        """To be made inside a running event loop; `refused` hears of clients that the application never saw."""
-        self._settings = settings
-        self._config = _Config(app, settings, refused)
-        self._state = _State()
-        self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
-
-    @property
-    def connections(self) -> int:
-        """How many are open."""
-        return len(self._state.connections)
-
-    def _connection(self) -> Connection:
-        return Connection(self._config, self._state, {})
-
-    async def open(self, sockets: Sequence[socket.socket]) -> None:
-        """Accepts from these listening sockets, which belong to the listener from now on."""
-        loop = asyncio.get_running_loop()
-        for sock in sockets:
-            server = await loop.create_server(self._connection, sock=sock, backlog=self._settings.backlog)
-            self._servers.append(server)
-            self._sockets.append(sock)
-
-    async def close(self) -> None:
-        """Accepts no more. Who has already connected, as far as the kernel knows, is served: nobody is reset."""
-        self._config.draining = True
-        loop = asyncio.get_running_loop()
-        for server, sock in zip(self._servers, self._sockets, strict=True):
-            with sock.dup() as last:  # keeps the kernel's queue alive while the loop lets go of it
-                server.close()
-                with contextlib.suppress(OSError):  # BlockingIOError when nobody waits any more
-                    while True:
-                        waiting, _ = last.accept()
-                        waiting.setblocking(False)
-                        await loop.connect_accepted_socket(self._connection, waiting)
-
-    async def finish(self, seconds: float, at_once: asyncio.Event) -> int:
-        """Waits for the answers in flight, closes what is quiet, and cuts what is left after `seconds`.
-
-        Each connection's next answer is its last. A quiet one stays open for a moment, because its client may have
-        sent a request that is not here yet.
-
-        Args:
-            at_once: when set, the waiting ends.
-
-        Returns:
-            How many connections were cut before their answer was complete.
-        """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        last_call = min(loop.time() + _LAST_CALL, end)
-        connections = self._connections()
-        for connection in connections:
-            connection.finish()
-        hurry = asyncio.create_task(at_once.wait())
-        while (connections := self._connections()) and not at_once.is_set() and loop.time() < end:
-            if loop.time() >= last_call:
-                for connection in connections:
-                    connection.close_if_quiet()
-            self._config.changed.clear()
-            changed = asyncio.create_task(self._config.changed.wait())
-            until = end if loop.time() >= last_call else last_call
-            await asyncio.wait({changed, hurry}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-        hurry.cancel()
-        cut = 0
-        for connection in self._connections():
-            cut += connection.busy
-            connection.transport.abort()
-        for task in list(self._state.tasks):
-            task.cancel()
-        if self._state.tasks:
-            await asyncio.wait(self._state.tasks, timeout=1)
-        return cut
-
-    def _connections(self) -> list[Connection]:
-        return [connection for connection in self._state.connections if isinstance(connection, Connection)]

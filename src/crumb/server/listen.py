@@ -1,4 +1,4 @@
-"""What the parent and its workers share: the address that is listened on, exit codes, and the words of the pipe.
+"""What the parent and its workers share: the address that is listened on, exit codes, and the words of a worker.
 
 Enters: `Settings`. Leaves: listening sockets, or a `ListenError` that says why there are none. Imports the standard
 library alone.

@@ -7,10 +7,11 @@ more at a time than allowed, and nobody while the server drains. Both are plain 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class Facts:
     """What a request's log line tells besides the obvious; routes fill it in."""
 
     id: str = ""
+    route: str | None = None
     model: str | None = None
     inputs: int | None = None
     tokens: int | None = None
@@ -83,6 +85,8 @@ class Observer:
         self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            status = status or 499  # the grace period is over, and the connection is cut
         except Exception:
             log.exception("failed", extra={"facts": {"id": facts.id, "path": _path(scope)}})
             if status and status != 500:
@@ -92,7 +96,8 @@ class Observer:
         finally:
             self._metrics.in_flight.dec()
             seconds = time.perf_counter() - started
-            route = str(getattr(scope.get("route"), "path", "other"))  # never the path itself: it would be anything
+            # never the path itself, which may be anything
+            route = facts.route or str(getattr(scope.get("route"), "path", "other"))
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.duration.labels(route).observe(seconds)
             level = logging.DEBUG if scope["path"] in QUIET else logging.INFO
@@ -164,7 +169,7 @@ class Guard:
 
 def _request_id(scope: Scope) -> bytes:
     given = _header(scope, b"x-request-id").encode("latin-1", "replace")
-    return given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+    return given if _SAFE_ID.fullmatch(given) else os.urandom(16).hex().encode()
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -220,7 +220,11 @@ class TokenizeAnswer(BaseModel):
 
 
 class ModelFacts(BaseModel):
-    """A model that is served; `aliases` are other names that it answers to."""
+    """A model that is served; `aliases` are other names that it answers to.
+
+    `prompts` are those that it was trained with, by their names; `default_prompt` is what goes before every text of a
+    request that names none.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -232,6 +236,8 @@ class ModelFacts(BaseModel):
     aliases: list[str]
     default: bool
     matryoshka: list[int]
+    prompts: dict[str, str]
+    default_prompt: str
 
 
 class ModelList(BaseModel):

@@ -90,7 +90,7 @@ class Settings:
     request_seconds: float = _set(300.0, "time for a request to be answered, waiting included", least=0.01)
     keep_alive_seconds: float = _set(75.0, "time that an idle connection is kept open", least=0.01)
     grace_seconds: float = _set(30.0, "time to finish what is in flight after SIGTERM", least=0.0)
-    backlog: int = _set(2048, "connections that may wait to be accepted", least=1)
+    backlog: int = _set(2048, "connections that may wait to be accepted", least=1, most=65_535)
     batch_seconds: float = _set(0.025, "how long the engine may take for a batch, about", least=0.001)
 
     log_level: str = _set("info", "least severe line that is logged", choices=("debug", "info", "warning", "error"))

@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from crumb.server.listen import CUT, DONE, FAILED, News, listen, url_of
@@ -33,14 +34,28 @@ _MARGIN = 2.0  # beyond the grace period, for a worker to cut what is left and e
 _SAME_SIGNAL = 0.5  # a terminal or a service manager may send one request to end twice
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
-Say = Callable[[str], None]
+Say = Callable[[str, str], None]  # a level ("info", "warning", "error") and a line
 
 
-def _say(line: str) -> None:
-    print(f"crumb serve: {line}", file=sys.stderr, flush=True)
+def _to_stderr(settings: Settings) -> Say:
+    """Lines in the form of the workers' logs (`server/logs.py`, which needs what the parent does not load)."""
+    as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
+    levels = ("debug", "info", "warning", "error")
+
+    def say(level: str, line: str) -> None:
+        if levels.index(level) < levels.index(settings.log_level):
+            return
+        if as_text:
+            words = f"crumb serve: {line}"
+        else:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            words = json.dumps({"time": now, "level": level, "message": line}, ensure_ascii=False)
+        print(words, file=sys.stderr, flush=True)
+
+    return say
 
 
-def supervise(settings: Settings, *, app: str = "crumb.server.app:build", say: Say = _say) -> int:
+def supervise(settings: Settings, *, app: str = "crumb.server.app:build", say: Say | None = None) -> int:
     """Serves until SIGTERM or SIGINT, and returns the exit code: 0 when every answer was finished, else 1.
 
     SIGHUP is passed on to the workers. A second SIGTERM or SIGINT ends the grace period. To be called from the main
@@ -48,15 +63,16 @@ def supervise(settings: Settings, *, app: str = "crumb.server.app:build", say: S
 
     Args:
         app: MODULE:FUNCTION that makes the `Service` in each worker.
-        say: takes one line for whoever started the server.
+        say: takes a level and one line for whoever started the server; to stderr if it is left out.
 
     Raises:
         ListenError: the address cannot be listened on.
     """
     sockets = listen(settings)
+    say = say or _to_stderr(settings)
     try:
         for sock in sockets:
-            say(f"listening on {url_of(sock)}")
+            say("info", f"listening on {url_of(sock)}")
         with _signals() as wake:
             return _Supervisor(settings, app, say, sockets, wake).run()
     finally:
@@ -94,7 +110,7 @@ class _Worker:
     """A place for one process after another."""
 
     process: subprocess.Popen[bytes] | None = None
-    news: int = -1  # the end of the pipe to read from
+    news: int = -1  # its stdout
     unread: bytes = b""
     up: bool = False
     ready: bool = False
@@ -155,32 +171,35 @@ class _Supervisor:
         return max(0.0, min(due) - now) if due else None
 
     def _start(self, worker: _Worker) -> None:
-        news, told = os.pipe()
-        os.set_blocking(news, False)
-        fds = [sock.fileno() for sock in self._sockets]
-        # -P: what lies in the current folder is not imported. A group of its own: Ctrl-C comes from here, once.
-        worker.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "crumb.server.worker", "--app", self._app],
-            stdin=subprocess.PIPE,
-            pass_fds=[*fds, told],
-            process_group=0,
-        )
-        os.close(told)
-        worker.news, worker.unread, worker.last_words = news, b"", ""
+        worker.unread, worker.last_words = b"", ""
         worker.up = worker.ready = worker.reload = False
         worker.since = time.monotonic()
-        self._selector.register(news, selectors.EVENT_READ, worker)
-        orders = {"settings": self._settings.to_json(), "sockets": fds, "news": told}
-        assert worker.process.stdin is not None
+        fds = [sock.fileno() for sock in self._sockets]
+        try:
+            # -P: what lies in the current folder is not imported. A group of its own: Ctrl-C comes from here, once.
+            worker.process = process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "crumb.server.worker", "--app", self._app],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=fds,
+                process_group=0,
+            )
+        except OSError as error:  # the machine is short of processes, memory or descriptors: that passes
+            self._again(worker, f"a worker cannot be started now ({error.strerror})", for_good=not self._ever_ready)
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        worker.news = process.stdout.fileno()
+        os.set_blocking(worker.news, False)
+        self._selector.register(worker.news, selectors.EVENT_READ, worker)
+        orders = {"settings": self._settings.to_json(), "sockets": fds}
         with contextlib.suppress(BrokenPipeError):  # dead already: its end is seen in a moment
-            # stdin stays open: its end tells the worker that we are gone
-            worker.process.stdin.write(json.dumps(orders).encode() + b"\n")
-            worker.process.stdin.flush()
+            process.stdin.write(json.dumps(orders).encode() + b"\n")  # and it stays open: its end tells of ours
 
     def _forget_news(self, worker: _Worker) -> None:
         if worker.news >= 0:
             self._selector.unregister(worker.news)
-            os.close(worker.news)
             worker.news = -1
 
     def _read_news(self, worker: _Worker) -> bool:
@@ -203,7 +222,7 @@ class _Supervisor:
                 worker.ready = True
                 if not self._ever_ready:
                     self._ever_ready = True
-                    self._say(f"ready after {time.monotonic() - worker.since:.1f} s")
+                    self._say("info", f"ready after {time.monotonic() - worker.since:.1f} s")
             elif word == News.FAILED:
                 worker.last_words = rest
             elif word == News.CUT:
@@ -217,30 +236,39 @@ class _Supervisor:
         while worker.news >= 0 and self._read_news(worker):
             pass
         self._forget_news(worker)
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
         worker.process = None
         code = process.returncode
         words = worker.last_words or _of(code)
         if self._stopping_since:
             if code == CUT or (code != DONE and worker.up):
-                self._say(words)
+                self._say("error", words)
                 self._code = FAILED
             return
-        early = not worker.ready
-        lived = time.monotonic() - worker.since
-        worker.early_deaths = 0 if worker.ready and lived >= _STEADY else worker.early_deaths + 1
+        if worker.ready and time.monotonic() - worker.since >= _STEADY:
+            worker.early_deaths = 0
+            worker.due = time.monotonic()
+            self._say("warning", f"worker {process.pid} is gone: {words}; another is started")
+            return
         alone = not any(other.ready for other in self._workers if other.process is not None)
-        if early and (not self._ever_ready or (alone and worker.early_deaths >= _TRIES)):
-            self._say(f"the server cannot start: {words}")
+        for_good = not self._ever_ready or (alone and worker.early_deaths + 1 >= _TRIES)
+        if worker.ready:
+            self._again(worker, f"worker {process.pid} is gone: {words}", for_good=False)
+        else:
+            self._again(worker, words, for_good=for_good)
+
+    def _again(self, worker: _Worker, words: str, for_good: bool) -> None:
+        """Another try after a while, longer each time, or the end."""
+        worker.early_deaths += 1
+        if for_good:
+            self._say("error", f"the server cannot start: {words}")
             self._stop(FAILED)
             return
-        delay = 0.0
-        if worker.early_deaths:
-            delay = min(_FIRST_DELAY * 2 ** (worker.early_deaths - 1), _LONGEST_DELAY)
+        delay = min(_FIRST_DELAY * 2 ** (worker.early_deaths - 1), _LONGEST_DELAY)
         worker.due = time.monotonic() + delay
-        self._say(f"worker {process.pid} is gone: {words}; another is started")
+        self._say("warning", f"{words}; another is started in {delay:g} s")
 
     def _take_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -248,7 +276,7 @@ class _Supervisor:
                 if number in (signal.SIGTERM, signal.SIGINT):
                     now = time.monotonic()
                     if not self._stopping_since:
-                        self._say("finishing what is being answered")
+                        self._say("info", "finishing what is being answered")
                         self._stop(DONE)
                     elif now - self._stopping_since >= _SAME_SIGNAL:
                         self._send(signal.SIGQUIT)
@@ -268,7 +296,7 @@ class _Supervisor:
         self._send(signal.SIGTERM)
 
     def _kill(self) -> None:
-        self._say(f"{flag('grace_seconds')} is over: workers that have not ended are killed")
+        self._say("error", f"{flag('grace_seconds')} is over: workers that have not ended are killed")
         self._code = FAILED
         self._deadline = float("inf")
         self._send(signal.SIGKILL)

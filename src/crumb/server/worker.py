@@ -1,7 +1,7 @@
 """One process that serves: `python -m crumb.server.worker`, started by the supervisor and by nobody else.
 
-Enters: on stdin one line of JSON with the settings, the numbers of the inherited listening sockets and of a pipe for
-news. Leaves: answers; on the pipe the words of `News`; an exit code. Knows nothing of other workers.
+Enters: on stdin one line of JSON with the settings and the numbers of the inherited listening sockets. Leaves: answers;
+on stdout the words of `News`; an exit code. Knows nothing of other workers.
 
 stdin stays open for as long as the parent lives. When it ends, so does the worker, however the parent died.
 """
@@ -88,7 +88,7 @@ async def serve(service: Service, settings: Settings, sockets: list[socket.socke
     SIGTERM and SIGINT: accepts no more, finishes what is in flight within the grace period, and returns DONE, or CUT
     when answers were cut off. SIGQUIT ends the grace period. SIGHUP reloads. What `service.loaded` raises is raised.
     """
-    from crumb.server.http import Listener  # uvicorn loads while the parent already listens
+    from crumb.server.accept import Listener  # uvicorn loads while the parent already listens
 
     loop = asyncio.get_running_loop()
     ending, at_once = asyncio.Event(), asyncio.Event()
@@ -98,7 +98,7 @@ async def serve(service: Service, settings: Settings, sockets: list[socket.socke
     loop.add_signal_handler(signal.SIGHUP, service.reload)
     listener = Listener(service.asgi, settings, service.refused)
     await service.start()
-    await listener.open(sockets)
+    listener.open(sockets)
     tell(News.UP)
     loaded = asyncio.ensure_future(service.loaded())
     end = asyncio.ensure_future(ending.wait())
@@ -108,7 +108,7 @@ async def serve(service: Service, settings: Settings, sockets: list[socket.socke
         tell(News.READY)
         await end
     service.drain()
-    await listener.close()
+    listener.close()
     cut = await listener.finish(settings.grace_seconds, at_once)
     loaded.cancel()
     await service.stop()
@@ -127,9 +127,12 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings.from_json(orders["settings"])
     sockets = [socket.socket(fileno=number) for number in orders["sockets"]]
 
+    news = os.dup(1)
+    os.dup2(2, 1)  # what anybody prints is no news
+
     def tell(words: str) -> None:
         with contextlib.suppress(OSError):  # the parent is gone
-            os.write(orders["news"], f"{words}\n".encode())
+            os.write(news, f"{words}\n".encode())
 
     _end_with_parent(settings.grace_seconds)
     _allow_files(settings.max_connections)
@@ -137,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         service = _entry(args.app)(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(serve(service, settings, sockets, tell))
-    except CrumbError as error:
+    except (CrumbError, OSError, ValueError) as error:  # what the operator named cannot be had, as in crumb.cli
         tell(f"{News.FAILED} {' '.join(str(error).split())}")
     except Exception as error:
         # a fault of ours: its traceback goes where it can be read, a line of it to who waits for the server

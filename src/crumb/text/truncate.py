@@ -43,7 +43,7 @@ def fit(
         keep: leading tokens that are never lost (a prompt), with side "start", as far as there is room for them.
     """
     room = context - len(prefix) - len(suffix)
-    lengths = np.diff(offsets)
+    lengths = offsets[1:] - offsets[:-1]  # np.diff takes five times as long for few texts
     over = np.maximum(lengths - room, 0)
     if over.any():
         place = np.arange(len(ids)) - np.repeat(offsets[:-1], lengths)  # of each token in its text

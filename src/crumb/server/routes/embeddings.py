@@ -10,14 +10,16 @@ from crumb.server.answers import check_form, embedding_answer, shaped
 from crumb.server.desk import Desk, timing
 from crumb.server.routes.documented import ERRORS, body_of
 from crumb.server.schema import EmbeddingAnswer, EmbeddingRequest
+from crumb.server.shortcut import Endpoint
 
 # numbers in an answer: below, writing it takes less time than handing it to a thread
 _AT_ONCE = 30_000
+# a base URL that ends in /v1 arrives at the last
+PATHS = ("/v1/embeddings", "/embeddings", "/v1/v1/embeddings")
 
 
-def router(desk: Desk) -> APIRouter:
-    """The route and its aliases: a base URL that ends in /v1 arrives at /v1/v1/embeddings."""
-    routes = APIRouter(tags=["embeddings"])
+def endpoint(desk: Desk) -> Endpoint:
+    """What answers."""
 
     async def embeddings(request: Request) -> Response:
         """Vectors of texts."""
@@ -48,13 +50,24 @@ def router(desk: Desk) -> APIRouter:
         headers = {"x-truncated-inputs": str(len(found.cut)), "server-timing": timing(found)}
         return Response(body, headers=headers, media_type="application/json")
 
-    for path, shown in (("/v1/embeddings", True), ("/embeddings", False), ("/v1/v1/embeddings", False)):
+    return embeddings
+
+
+def router(answer: Endpoint) -> APIRouter:
+    """The route and its aliases."""
+    routes = APIRouter(tags=["embeddings"])
+
+    async def embeddings(request: Request) -> Response:
+        """Vectors of texts."""
+        return await answer(request)
+
+    for path in PATHS:
         routes.add_api_route(
             path,
             embeddings,
             methods=["POST"],
             summary="Vectors of texts",
-            include_in_schema=shown,
+            include_in_schema=path == PATHS[0],
             response_class=Response,
             responses={200: {"model": EmbeddingAnswer, "description": "Vectors, in the order of the input"}, **ERRORS},
             openapi_extra=body_of(EmbeddingRequest),

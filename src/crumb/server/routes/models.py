@@ -51,4 +51,6 @@ def _facts(served: Served, default: bool) -> ModelFacts:
         aliases=served.aliases,
         default=default,
         matryoshka=halves,
+        prompts=model.contract.prompts,
+        default_prompt=model.resolve_prompt(None, None),
     )
