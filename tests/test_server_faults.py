@@ -584,6 +584,29 @@ def test_a_worker_killed_under_load_comes_back(default: crumb.Model) -> None:
     assert (True, "lost") not in outcomes
 
 
+def test_any_of_several_workers_counts_for_all(tmp_path: Path) -> None:
+    """Those that have died included; what they had in hand is not."""
+    ok = f'crumb_requests_total{{route="{EMBEDDINGS}",status="200"}}'
+    with crumb_server("--workers", "2", "--threads", "1", env={"TMPDIR": str(tmp_path)}) as server:
+        wait_for(lambda: len(workers(server)) == 2)
+        for _ in range(40):
+            assert embed(server, "x").status == 200
+        assert {metric(server, ok) for _ in range(10)} == {40}
+        assert metric(server, f'crumb_info{{version="{crumb.__version__}"}}') == 1
+        with connect(server) as sock:
+            sock.sendall(head(10))  # at work in one of them
+            wait_for(lambda: metric(server, "crumb_requests_in_flight") == 2)
+            before = set(workers(server))
+            for worker in before:
+                os.kill(worker, signal.SIGKILL)
+            wait_for(lambda: len(set(workers(server)) - before) == 2)
+        server.wait_until_ready()
+        assert {metric(server, ok) for _ in range(10)} == {40}
+        assert metric(server, "crumb_requests_in_flight") == 1
+        assert server.stop() == 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_sigterm_under_load_loses_nothing(default: crumb.Model) -> None:
     """Long requests and short ones are at work or wait when it comes: all of them are answered, and correctly."""
     short = default.encode(["x"])
