@@ -20,7 +20,7 @@ HELP = "Serve embeddings over HTTP, as Mixedbread's and OpenAI's clients ask for
 _GROUPS = (
     ("where", ("host", "port", "uds", "workers")),
     ("models", ("model", "alias", "context", "positions", "precision", "threads")),
-    ("who may ask", ("api_key", "key_file", "cors_origin")),
+    ("who may ask", ("api_key", "key_file", "cors_origin", "trusted_proxy")),
 )
 _NEEDED = ("fastapi", "fastapi_offline", "orjson", "prometheus_client", "uvicorn")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -26,12 +27,17 @@ from crumb.server.errors import ApiError
 from crumb.server.keys import Keys
 from crumb.server.metrics import Metrics
 from crumb.server.middleware import Guard, Observer, failed
+from crumb.server.proxies import Proxied
 from crumb.server.registry import Registry
 from crumb.server.routes import docs, embeddings, health, models, page, similarity, tokenize
 from crumb.server.settings import Settings, SettingsError
 from crumb.server.shortcut import GONE, Shortcut
+from crumb.server.tracing import Tracing
 
 TITLE = "crumb"
+# Recent versions of FastAPI send traces, metrics and logs by themselves where the environment asks for it, with queries
+# and with what was invalid. Nothing is sent here but what `--otlp-endpoint` asks for. (Older ones pass over this.)
+_NO_TELEMETRY: Any = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 log = logging.getLogger("crumb.server")
 
 
@@ -45,7 +51,8 @@ class App:
         asgi: what an HTTP server calls.
 
     Raises:
-        SettingsError: the key file cannot be read.
+        MissingExtraError: traces are asked for and the extra is not installed.
+        SettingsError: the key file cannot be read, a proxy is no address, a collector no URL.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -57,6 +64,7 @@ class App:
         self._keys = Keys(settings.api_key, settings.key_file)
         self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._batch)
         self._encoding = Encoding(settings, self._scheduler)
+        self._tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.asgi = self._stack()
 
     async def start(self) -> None:
@@ -86,6 +94,8 @@ class App:
         """Ends the threads; every answer has been given."""
         self._encoding.close()
         await asyncio.to_thread(self._scheduler.stop)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.stop)
 
     def reload(self) -> None:
         """Reads the key file again; if it cannot be read the keys stay as they were, and the log says so."""
@@ -154,6 +164,7 @@ class App:
             description="Text embeddings on the machine you have, as Mixedbread's and OpenAI's clients ask for them.",
             docs_url=None,
             redoc_url=None,
+            telemetry=_NO_TELEMETRY,
         )
         desk = Desk(self.settings, self._models, self._encoding, Bodies(self.settings), self._metrics)
         answer = embeddings.endpoint(desk)
@@ -181,7 +192,10 @@ class App:
                 allow_headers=["*"],  # whatever the client sends: the official ones add headers of their own
                 expose_headers=["x-truncated-inputs", "x-request-id", "retry-after", "retry-after-ms", "server-timing"],
             )
-        return Observer(guarded, self._metrics)
+        observed: ASGIApp = Observer(guarded, self._metrics, self._tracing)
+        if self.settings.trusted_proxy:
+            observed = Proxied(observed, self.settings.trusted_proxy)
+        return observed
 
 
 async def _as_said(_: Request, error: Exception) -> Response:
@@ -211,7 +225,7 @@ def build(settings: Settings) -> App:
     """The application, with its logs going to stderr.
 
     Raises:
-        SettingsError: see `App`.
+        MissingExtraError, SettingsError: see `App`.
     """
     logs.configure(settings.log_level, settings.log_format)
     return App(settings)

@@ -19,6 +19,7 @@ from crumb.server.metrics import Metrics
 from crumb.server.middleware import Facts, facts_of
 from crumb.server.registry import Registry, Served
 from crumb.server.settings import Settings
+from crumb.server.tracing import Stage
 
 T = TypeVar("T")
 
@@ -73,6 +74,14 @@ class Desk:
         facts.queue_ms = round(found.queue_seconds * 1000, 2)
         facts.engine_ms = round(found.engine_seconds * 1000, 2)
         facts.batches = found.batches
+        started = found.started_at
+        for name, seconds in (
+            ("tokenize", found.tokenize_seconds),
+            ("queue", found.queue_seconds),
+            ("engine", found.engine_seconds),
+        ):
+            facts.stages.append(Stage(name, started, seconds))
+            started += seconds
         metrics = self.metrics
         metrics.inputs.observe(texts)
         metrics.request_tokens.observe(found.tokens)

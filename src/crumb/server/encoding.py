@@ -35,13 +35,15 @@ class Encoded:
         vectors: neither cut nor normalised.
         tokens: read, special tokens and prompts included.
         cut: (index, tokens of the whole text, tokens that were not read) of each text that was too long.
-        tokenize_seconds, queue_seconds, engine_seconds: where the time went.
+        started_at: seconds of `time.perf_counter`.
+        tokenize_seconds, queue_seconds, engine_seconds: where the time went from then on.
         batches: how many the texts were spread over.
     """
 
     vectors: Floats
     tokens: int
     cut: list[tuple[int, int, int]]
+    started_at: float
     tokenize_seconds: float
     queue_seconds: float
     engine_seconds: float
@@ -99,7 +101,16 @@ class Encoding:
         ]
         begun = job.started_at
         now = time.perf_counter()
-        return Encoded(job.vectors, tokens, cut, prepared - started, begun - job.queued_at, now - begun, job.batches)
+        return Encoded(
+            vectors=job.vectors,
+            tokens=tokens,
+            cut=cut,
+            started_at=started,
+            tokenize_seconds=prepared - started,
+            queue_seconds=begun - job.queued_at,
+            engine_seconds=now - begun,
+            batches=job.batches,
+        )
 
     async def prepare(
         self, served: Served, texts: Sequence[str], *, prompt: str | None = None, truncation: str | None = None

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crumb.server.errors import ApiError
 from crumb.server.keys import Keys
 from crumb.server.metrics import Metrics
+from crumb.server.tracing import Stage, Tracing, trace_of
 
 # Open to everybody: whoever watches over the process has no key.
 OPEN = frozenset({"/health/live", "/health/ready"})
@@ -33,7 +34,7 @@ log = logging.getLogger("crumb.server.requests")
 
 @dataclass(slots=True)
 class Facts:
-    """What a request's log line tells besides the obvious; routes fill it in."""
+    """What a request's log line and span tell besides the obvious; routes fill it in."""
 
     id: str = ""
     route: str | None = None
@@ -44,6 +45,8 @@ class Facts:
     queue_ms: float | None = None
     engine_ms: float | None = None
     batches: int | None = None
+    trace: str | None = None
+    stages: list[Stage] = field(default_factory=list)
 
 
 def facts_of(scope: Scope) -> Facts:
@@ -58,11 +61,12 @@ def failed(scope: Scope) -> ApiError:
 
 
 class Observer:
-    """Ids, logs, counts, and the last resort for exceptions."""
+    """Ids, logs, counts, spans, and the last resort for exceptions."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request."""
@@ -73,6 +77,10 @@ class Observer:
         request_id = _request_id(scope)
         facts = scope[_FACTS] = Facts(request_id.decode())
         status = 0
+        span = None
+        if self._tracing is not None and scope["path"] not in QUIET:
+            span = self._tracing.begin(scope)
+            facts.trace = trace_of(span)
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -88,7 +96,7 @@ class Observer:
         except asyncio.CancelledError:
             status = status or 499  # the grace period is over, and the connection is cut
         except Exception:
-            log.exception("failed", extra={"facts": {"id": facts.id, "path": _path(scope)}})
+            log.exception("failed", extra={"facts": {"id": facts.id, "trace": facts.trace, "path": _path(scope)}})
             if status and status != 500:
                 raise  # the answer has begun: the server below cuts the connection
             if not status:
@@ -103,6 +111,8 @@ class Observer:
             level = logging.DEBUG if scope["path"] in QUIET else logging.INFO
             if log.isEnabledFor(level):
                 log.log(level, "request", extra={"facts": _line(scope, facts, status, seconds)})
+            if self._tracing is not None and span is not None:
+                self._tracing.end(span, scope, facts, status)
 
 
 class Guard:
@@ -189,6 +199,7 @@ def _line(scope: Scope, facts: Facts, status: int, seconds: float) -> dict[str, 
     client = scope.get("client")
     line = {
         "id": facts.id,
+        "trace": facts.trace,
         "method": scope["method"],
         "path": _path(scope),
         "status": status,

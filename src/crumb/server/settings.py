@@ -73,6 +73,13 @@ class Settings:
         default_factory=list,
         metadata={"help": "origin whose pages may call the API from a browser; repeat for several"},
     )
+    trusted_proxy: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "address or network of a proxy whose X-Forwarded-For is believed, or unix for whoever connects to "
+            "--uds; repeat for several"
+        },
+    )
 
     max_items: int = _set(2048, "texts in a request", least=1)
     max_characters: int = _set(64_000, "characters of a text", least=1)
