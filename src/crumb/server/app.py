@@ -21,6 +21,7 @@ from crumb import __version__
 from crumb.model import Model
 from crumb.server import logs
 from crumb.server.batching import Scheduler
+from crumb.server.batching.scheduler import Done
 from crumb.server.body import Bodies
 from crumb.server.desk import Desk
 from crumb.server.encoding import Encoding
@@ -63,7 +64,7 @@ class App:
         self._draining = False
         self._metrics = Metrics()
         self._keys = Keys(settings.api_key, settings.key_file)
-        self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._metrics.batch)
+        self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._batch)
         self._encoding = Encoding(settings, self._scheduler)
         self._tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.asgi = self._stack()
@@ -147,6 +148,11 @@ class App:
     async def _probe(self) -> None:
         for served in self._models().models:
             await self._encoding.probe(served)
+
+    def _batch(self, done: Done) -> None:
+        self._metrics.batch(done)
+        if self._metrics.several:  # whoever is asked for the gauges cannot ask the others
+            self._gauges()
 
     def _gauges(self) -> None:
         self._metrics.queue_tokens.set(self._scheduler.waiting_tokens)
