@@ -183,8 +183,8 @@ class App:
                 guarded,
                 allow_origins=self.settings.cors_origin,
                 allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type"],
-                expose_headers=["x-truncated-inputs", "x-request-id", "retry-after"],
+                allow_headers=["*"],  # whatever the client sends: the official ones add headers of their own
+                expose_headers=["x-truncated-inputs", "x-request-id", "retry-after", "retry-after-ms", "server-timing"],
             )
         observed: ASGIApp = Observer(guarded, self._metrics, self._tracing)
         if self.settings.trusted_proxy:

@@ -45,8 +45,12 @@ class Keys:
         self._digests = self._read()
 
     def admits(self, authorization: str) -> bool:
-        """Whether an `Authorization` header carries one of the keys: Bearer, bare, or as the password of Basic."""
-        offered = hashlib.sha256(_key(authorization).encode("utf-8", "surrogateescape")).digest()
+        """Whether an `Authorization` header carries one of the keys: Bearer, bare, or as the password of Basic.
+
+        Args:
+            authorization: the header's bytes, each as the character of that number, as HTTP has them.
+        """
+        offered = hashlib.sha256(_key(authorization.encode("latin-1", "replace"))).digest()
         found = False
         for digest in self._digests:  # all of them: how long it takes must not tell which was nearly right
             found |= hmac.compare_digest(offered, digest)
@@ -56,22 +60,22 @@ class Keys:
         keys = list(self._given)
         if self._file is not None:
             try:
-                lines = self._file.read_text(encoding="utf-8").splitlines()
+                lines = self._file.read_text(encoding="utf-8-sig").splitlines()  # some editors begin with a mark
             except (OSError, ValueError) as error:
                 raise SettingsError(f"--key-file {self._file} cannot be read: {error}") from None
             keys += (found := [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")])
             if not found:
                 raise SettingsError(f"--key-file {self._file} has no key: one on each line, # begins a comment")
-        return tuple(hashlib.sha256(key.encode()).digest() for key in keys)
+        return tuple(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest() for key in keys)
 
 
-def _key(authorization: str) -> str:
-    scheme, _, rest = authorization.strip().partition(" ")
-    if scheme.lower() == "bearer":
+def _key(authorization: bytes) -> bytes:
+    scheme, _, rest = authorization.strip().partition(b" ")
+    if scheme.lower() == b"bearer":
         return rest.strip()
-    if scheme.lower() == "basic":
+    if scheme.lower() == b"basic":
         try:
-            return base64.b64decode(rest.strip(), validate=True).decode("utf-8").partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
+            return base64.b64decode(rest.strip(), validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
     return authorization.strip()

@@ -154,8 +154,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> ApiError | None:
         """Why this request is not let in; None if it is."""
         path = scope["path"]
-        # a browser's question before the question carries no key; the answer says nothing but which origins may ask
-        if self._keys and not _preflight(scope) and not self._keys.admits(_header(scope, b"authorization")):
+        if self._keys and not self._keys.admits(_header(scope, b"authorization")):
             page = path == "/ui" or path.startswith(("/ui/", "/docs"))
             challenge = 'Basic realm="crumb", charset="UTF-8"' if page else "Bearer"
             return ApiError(
@@ -190,12 +189,10 @@ def _header(scope: Scope, name: bytes) -> str:
     return ""
 
 
-def _preflight(scope: Scope) -> bool:
-    return scope["method"] == "OPTIONS" and bool(_header(scope, b"access-control-request-method"))
-
-
 def _path(scope: Scope) -> str:
-    return str(scope["path"])[:200]
+    # as a log may show it: a line's end or a terminal's command in a path would pass for the server's own words
+    path = str(scope["path"])[:200]
+    return path if path.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in path)
 
 
 def _line(scope: Scope, facts: Facts, status: int, seconds: float) -> dict[str, Any]:

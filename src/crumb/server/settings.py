@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +19,21 @@ from typing import Any
 
 from crumb.errors import CrumbError
 
+# a scheme and a host, perhaps a port; an extension of a browser has a scheme of its own
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
+
 
 class SettingsError(CrumbError, ValueError):
     """A setting that cannot be; the message names it, its value, where it came from and what was expected."""
 
 
 def _set(
-    default: Any, help: str, *, least: float | None = None, most: float | None = None, choices: tuple[str, ...] = ()
+    default: Any,
+    help: str,
+    *,
+    least: float = float("-inf"),
+    most: float = 1e15,
+    choices: tuple[str, ...] = (),
 ) -> Any:
     return field(default=default, metadata={"help": help, "least": least, "most": most, "choices": choices})
 
@@ -148,9 +157,13 @@ def _read(config: Path) -> dict[str, Any]:
     try:
         with config.open("rb") as file:
             found = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, or not even UTF-8
         raise SettingsError(f"the configuration {config} cannot be read: {error}") from None
-    named = {name.replace("-", "_"): value for name, value in found.items()}
+    named: dict[str, Any] = {}
+    for name, value in found.items():
+        if (plain := name.replace("-", "_")) in named:
+            raise SettingsError(f"{config} sets {plain} twice, with - and with _; leave one")
+        named[plain] = value
     if unknown := sorted(named.keys() - FIELDS.keys()):
         raise SettingsError(
             f"{config} sets {', '.join(unknown)}, which `crumb serve` does not know; `crumb serve --help` lists what "
@@ -167,6 +180,11 @@ def _checked(name: str, value: Any, where: str) -> Any:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
             raise SettingsError(f"{where} must be a list of words, got {_shown(name, value)}")
+        if name == "cors_origin" and (odd := [item for item in items if not _ORIGIN.fullmatch(item.strip())]):
+            raise SettingsError(
+                f"{where} must be origins as browsers send them (https://example.org, http://localhost:3000, without a "
+                f"path or a slash at the end) or *, got {odd[0]!r}"
+            )
         return [item.strip() for item in items]
     if kind is str:
         if not isinstance(value, str) or (metadata["choices"] and value not in metadata["choices"]):
@@ -180,9 +198,9 @@ def _checked(name: str, value: Any, where: str) -> Any:
     except (TypeError, ValueError, OverflowError):
         expected = "a whole number" if kind is int else "a number"
         raise SettingsError(f"{where} must be {expected}, got {value!r}") from None
-    if metadata["least"] is not None and not metadata["least"] <= number < float("inf"):
+    if number < metadata["least"]:
         raise SettingsError(f"{where} must be at least {metadata['least']:g}, got {value!r}")
-    if metadata["most"] is not None and number > metadata["most"]:
+    if number > metadata["most"]:
         raise SettingsError(f"{where} must be at most {metadata['most']:g}, got {value!r}")
     return number
 

@@ -166,7 +166,7 @@ class _Supervisor:
         """Seconds until something has to be done."""
         now = time.monotonic()
         if self._stopping_since:
-            return max(0.0, self._deadline - now)
+            return max(0.0, self._deadline - now) if self._deadline < float("inf") else None
         due = [worker.due for worker in self._workers if worker.process is None]
         return max(0.0, min(due) - now) if due else None
 

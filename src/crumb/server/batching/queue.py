@@ -1,4 +1,4 @@
-"""Who is next: newcomers first, then in a ring those who have had a turn and are not done.
+"""Who is next: short newcomers first, then in a ring those that need more than one batch.
 
 Enters: jobs (the tokens of one request). Leaves: runs, the consecutive texts of a job that go into the next batch.
 Knows nothing of threads, engines or clocks: whoever shares a queue between threads holds a lock.
@@ -96,8 +96,8 @@ class Queue:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.tokens = 0
-        self._fresh: list[Job] = []  # have had no turn
-        self._ring: list[Job] = []  # have had one, and wait for the next
+        self._fresh: list[Job] = []  # have had no turn; but for the newest, each fits a batch
+        self._ring: list[Job] = []  # wait for their next turn
         self._owed = False  # those of the ring were passed over
 
     def __len__(self) -> int:
@@ -126,6 +126,9 @@ class Queue:
         """The next batch: about `budget` tokens of jobs that can share one; [] if nothing waits."""
         if not len(self):
             return []
+        # what needs several batches waits in the ring from the first, or short ones would wait for its first turn
+        self._ring += [job for job in self._fresh if job.tokens_left > budget]
+        self._fresh = [job for job in self._fresh if job.tokens_left <= budget]
         first = self._fresh if self._fresh and not (self._owed and self._ring) else self._ring
         lane = first[0].lane
         fresh = [job for job in self._fresh if job.lane == lane]
