@@ -57,8 +57,8 @@ async function refusal(response, fields) {
     429: () => new Problem("The server is busy; this asks again by itself.", wait),
     503: () => new Problem("The server is not ready yet; this asks again by itself.", wait),
   }[response.status]?.();
-  const plain = said ? sentence(inOurWords(said, fields)) : `The server answered ${response.status} and gave no reason.`;
-  const refused = problem ?? new Problem(plain);
+  const reason = said || `the server answered ${response.status} and gave no reason`;
+  const refused = problem ?? new Problem(sentence(inOurWords(reason, fields)));
   refused.status = response.status;
   return refused;
 }
