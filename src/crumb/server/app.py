@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -17,8 +18,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from crumb import __version__
+from crumb.model import Model
 from crumb.server import logs
 from crumb.server.batching import Scheduler
+from crumb.server.batching.scheduler import Done
 from crumb.server.body import Bodies
 from crumb.server.desk import Desk
 from crumb.server.encoding import Encoding
@@ -61,7 +64,7 @@ class App:
         self._draining = False
         self._metrics = Metrics()
         self._keys = Keys(settings.api_key, settings.key_file)
-        self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._metrics.batch)
+        self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._batch)
         self._encoding = Encoding(settings, self._scheduler)
         self._tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.asgi = self._stack()
@@ -107,7 +110,7 @@ class App:
     def _load(self) -> Registry:
         registry = Registry(self.settings)
         for served in registry.models:
-            served.model.encode("ready?")  # the first pass touches every page of the weights
+            self._scheduler.learn(_rate(served.model))
         self._registry = registry
         for served in registry.models:
             engine = served.model.engine
@@ -145,6 +148,11 @@ class App:
     async def _probe(self) -> None:
         for served in self._models().models:
             await self._encoding.probe(served)
+
+    def _batch(self, done: Done) -> None:
+        self._metrics.batch(done)
+        if self._metrics.several:  # whoever is asked for the gauges cannot ask the others
+            self._gauges()
 
     def _gauges(self) -> None:
         self._metrics.queue_tokens.set(self._scheduler.waiting_tokens)
@@ -190,6 +198,14 @@ class App:
         if self.settings.trusted_proxy:
             observed = Proxied(observed, self.settings.trusted_proxy)
         return observed
+
+
+def _rate(model: Model) -> float:
+    """Tokens a second of a middling text; the pass before it touches every page of the weights."""
+    model.encode("ready?")
+    began = time.perf_counter()
+    _, report = model.encode("how many words a second? " * 20, truncation="end", return_report=True)
+    return report.tokens / (time.perf_counter() - began)
 
 
 async def _as_said(_: Request, error: Exception) -> Response:

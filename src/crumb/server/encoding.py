@@ -158,14 +158,16 @@ class Encoding:
                 f"of {self._settings.max_queue_tokens} (the server's --max-queue-tokens); try again in {seconds:.1f} s",
             ) from None
         limit = self._settings.request_seconds
-        timer = loop.call_later(limit, _too_late, future, limit)
+        # what is let in by force is no request: whoever asks for it has a time of his own
+        timer = None if force else loop.call_later(limit, _too_late, future, limit)
         try:
             await future
         except BaseException:
             self.scheduler.cancel(job)
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         if job.error is not None:
             raise job.error
         return job

@@ -31,10 +31,10 @@ _TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384, 65536, 262144)
 
 
 class Metrics:
-    """All series; the attributes are prometheus_client's."""
+    """All series; the attributes are prometheus_client's, but for `several`: whether other workers count too."""
 
     def __init__(self) -> None:
-        self._several = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        self.several = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         # with several workers the series live in files that are read together
         registry = self._registry = CollectorRegistry()
         self.requests = Counter("crumb_requests", "Requests answered.", ("route", "status"), registry=registry)
@@ -67,9 +67,9 @@ class Metrics:
         self.batch_tokens = Histogram("crumb_batch_tokens", "Tokens in a batch.", buckets=_TOKENS, registry=registry)
         self.batch_texts = Histogram("crumb_batch_texts", "Texts in a batch.", buckets=_COUNTS, registry=registry)
         self.rejected = Counter("crumb_rejected_requests", "Requests refused for load.", ("reason",), registry=registry)
-        info = self._gauge("crumb_info", "The version that runs.", ("version",))
+        info = self._gauge("crumb_info", "The version that runs.", ("version",), mode="livemax")
         info.labels(__version__).set(1)
-        if not self._several:
+        if not self.several:
             ProcessCollector(registry=registry)
             PlatformCollector(registry=registry)
 
@@ -81,12 +81,12 @@ class Metrics:
 
     def text(self) -> bytes:
         """The page of /metrics."""
-        if self._several:
+        if self.several:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             return generate_latest(registry)
         return generate_latest(self._registry)
 
-    def _gauge(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Gauge:
-        mode: Any = "livesum"
+    def _gauge(self, name: str, help: str, labels: tuple[str, ...] = (), mode: Any = "livesum") -> Gauge:
+        """A gauge; `mode` says what becomes of the values of several workers."""
         return Gauge(name, help, labels, registry=self._registry, multiprocess_mode=mode)

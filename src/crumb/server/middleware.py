@@ -192,7 +192,7 @@ def _header(scope: Scope, name: bytes) -> str:
 def _path(scope: Scope) -> str:
     # as a log may show it: a line's end or a terminal's command in a path would pass for the server's own words
     path = str(scope["path"])[:200]
-    return path if path.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in path)
+    return path if path.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
 
 
 def _line(scope: Scope, facts: Facts, status: int, seconds: float) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def _formats(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    """256.0 is a whole number to JSON, though not to Python."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Texts = Annotated[
     Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)],
     BeforeValidator(
@@ -59,7 +64,7 @@ Texts = Annotated[
 ]
 Model = Annotated[str, Field(min_length=1, max_length=500, description="A name from GET /v1/models.")]
 Prompt = Annotated[str | None, Field(description="Put before every text, and counted in usage.")]
-Count = Annotated[int, Field(gt=0, strict=True)]
+Count = Annotated[int, Field(gt=0, strict=True), BeforeValidator(_whole)]
 Layers = Annotated[Count | None, Field(description="Run the first so many layers; null for all. crumb's own.")]
 Dimensions = Annotated[
     Count | None, Field(description="Keep the first so many components, normalised again; null for all.")
@@ -90,7 +95,7 @@ class EmbeddingRequest(_Request):
         ),
     ] = True
     encoding_format: Annotated[
-        EncodingFormat | list[EncodingFormat] | None,
+        EncodingFormat | Annotated[list[EncodingFormat], Field(min_length=1)] | None,
         BeforeValidator(lambda value: value if value is None else _formats(value)),
         Field(description="How a vector is written; a list for several at once."),
     ] = "float"

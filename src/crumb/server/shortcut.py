@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crumb.server.errors import ApiError
-from crumb.server.middleware import facts_of
+from crumb.server.middleware import facts_of, failed
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 GONE = 499  # nobody is there to read it; nginx's number for this, in logs and metrics only
@@ -45,4 +45,8 @@ class Shortcut:
             response = error.response()
         except ClientDisconnect:
             response = Response(status_code=GONE)
+        except Exception:
+            # answered here and told further out, as FastAPI does it: what lies between (CORS) adds its headers
+            await failed(scope).response()(scope, receive, send)
+            raise
         await response(scope, receive, send)

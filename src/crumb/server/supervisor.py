@@ -73,8 +73,8 @@ def supervise(settings: Settings, *, app: str = "crumb.server.app:build", say: S
     try:
         for sock in sockets:
             say("info", f"listening on {url_of(sock)}")
-        with _signals() as wake:
-            return _Supervisor(settings, app, say, sockets, wake).run()
+        with _signals() as wake, _shared_metrics(settings, say) as folder:
+            return _Supervisor(settings, app, say, sockets, wake, folder).run()
     finally:
         _close(sockets, settings)
 
@@ -105,6 +105,30 @@ def _signals() -> Iterator[socket.socket]:
         written.close()
 
 
+@contextlib.contextmanager
+def _shared_metrics(settings: Settings, say: Say) -> Iterator[str]:
+    """A folder in which several workers keep what they have counted, so that any of them answers for all; "" for one.
+
+    prometheus_client reads its name from PROMETHEUS_MULTIPROC_DIR.
+    """
+    if settings.workers == 1:
+        yield ""
+        return
+    import shutil
+    import tempfile
+
+    try:
+        folder = tempfile.mkdtemp(prefix="crumb-metrics-")
+    except OSError as error:
+        say("warning", f"/metrics will tell of one worker at a time: there is no folder for what they count ({error})")
+        yield ""
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @dataclass
 class _Worker:
     """A place for one process after another."""
@@ -123,8 +147,9 @@ class _Worker:
 
 class _Supervisor:
     def __init__(
-        self, settings: Settings, app: str, say: Say, sockets: list[socket.socket], wake: socket.socket
+        self, settings: Settings, app: str, say: Say, sockets: list[socket.socket], wake: socket.socket, metrics: str
     ) -> None:
+        self._metrics = metrics
         self._settings, self._app, self._say = settings, app, say
         self._sockets, self._wake = sockets, wake
         self._workers = [_Worker() for _ in range(settings.workers)]
@@ -184,6 +209,7 @@ class _Supervisor:
                 bufsize=0,
                 pass_fds=fds,
                 process_group=0,
+                env={**os.environ, **({"PROMETHEUS_MULTIPROC_DIR": self._metrics} if self._metrics else {})},
             )
         except OSError as error:  # the machine is short of processes, memory or descriptors: that passes
             self._again(worker, f"a worker cannot be started now ({error.strerror})", for_good=not self._ever_ready)
@@ -240,6 +266,9 @@ class _Supervisor:
             if pipe is not None:
                 pipe.close()
         worker.process = None
+        if self._metrics:  # what it had in hand is gone with it; what it has counted stays
+            for gauge in Path(self._metrics).glob(f"gauge_live*_{process.pid}.db"):
+                gauge.unlink(missing_ok=True)
         code = process.returncode
         words = worker.last_words or _of(code)
         if self._stopping_since:

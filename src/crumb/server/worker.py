@@ -98,15 +98,21 @@ async def serve(service: Service, settings: Settings, sockets: list[socket.socke
     loop.add_signal_handler(signal.SIGHUP, service.reload)
     listener = Listener(service.asgi, settings, service.refused)
     await service.start()
-    listener.open(sockets)
+    alone = settings.workers == 1
+    if alone:  # who has siblings leaves the clients to them until it can do more than ask for patience
+        listener.open(sockets)
     tell(News.UP)
     loaded = asyncio.ensure_future(service.loaded())
     end = asyncio.ensure_future(ending.wait())
     await asyncio.wait({loaded, end}, return_when=asyncio.FIRST_COMPLETED)
     if loaded.done():
         loaded.result()
+        if not alone:
+            listener.open(sockets)
         tell(News.READY)
         await end
+    elif not alone:
+        listener.open(sockets)  # whoever waits to be accepted is told that it is over
     service.drain()
     listener.close()
     cut = await listener.finish(settings.grace_seconds, at_once)
