@@ -212,12 +212,25 @@ def test_ids_clients_and_refusals_pass(two: list[Replica], proxy: Proxy) -> None
 
 @needs_nginx
 def test_what_nginx_refuses_is_json_too(proxy: Proxy) -> None:
-    assert proxy.ask("/v1/models", x_long="x" * 20_000).json["error"]["code"] == 431
+    answer = proxy.ask("/v1/models", x_long="x" * 20_000)
+    assert (answer.status, answer.json["error"]["code"]) == (431, 431)
     with socket.create_connection(("127.0.0.1", proxy.port), PATIENCE) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n")
         said = b"".join(iter(lambda: sock.recv(4096), b""))
     assert said.startswith(b"HTTP/1.1 400 ")
     assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["code"] == 400
+
+
+@needs_nginx
+def test_a_proxy_without_room_says_so(two: list[Replica], tmp_path: Path) -> None:
+    full = Proxy(tmp_path, [each.port for each in two])
+    try:
+        (tmp_path / "client_body").rmdir()
+        (tmp_path / "client_body").touch()  # where root cannot put a file either
+        answer = full.ask("/v1/embeddings", json.dumps(TEXT).encode() + b" " * 1_000_000)
+        assert (answer.status, answer.json["error"]["code"], answer.headers["retry-after"]) == (503, 503, "1")
+    finally:
+        full.stop()
 
 
 @needs_nginx

@@ -98,6 +98,7 @@ class Visit:
         self.page.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, view: str = "similarity") -> Page:
+        self.page.goto("about:blank")  # or the address would differ in its fragment only, and nothing be loaded
         self.page.goto(f"{self.url}/ui#{view}")
         self.settled(view)
         return self.page
@@ -127,15 +128,22 @@ class Visit:
         )
 
 
+@pytest.fixture(scope="session")
+def visitor(browser: Browser, server: str) -> Iterator[Visit]:
+    found = Visit(browser, server)
+    yield found
+    found.context.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, server: str) -> Iterator[Visit]:
-    visitor = Visit(browser, server)
+def visit(visitor: Visit) -> Iterator[Visit]:
+    """A visitor who has nothing to complain of, and asks nobody else; the page is loaded anew for every test."""
+    visitor.complaints.clear()
+    visitor.requests.clear()
     yield visitor
-    visitor.context.close()
     assert visitor.complaints == []
-    elsewhere = [
-        url for url in visitor.requests if not url.startswith((f"{server}/ui", f"{server}/v1/")) and url != f"{server}/"
-    ]
+    allowed = (f"{visitor.url}/ui", f"{visitor.url}/v1/")
+    elsewhere = [url for url in visitor.requests if not url.startswith(allowed) and url != f"{visitor.url}/"]
     assert elsewhere == []
 
 
@@ -192,9 +200,9 @@ def test_the_files_name_one_another_and_nobody_else() -> None:
     assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", page)
 
 
-def test_inline_code_and_other_origins_are_refused(browser: Browser, server: str) -> None:
-    visit = Visit(browser, server)
-    page = visit.open()
+def test_inline_code_and_other_origins_are_refused(visitor: Visit) -> None:
+    page = visitor.open()
+    visitor.complaints.clear()
     page.evaluate("""() => {
         const inline = document.createElement("script");
         inline.textContent = "window.ran = true";
@@ -204,9 +212,8 @@ def test_inline_code_and_other_origins_are_refused(browser: Browser, server: str
     }""")
     assert page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'refused')") == "refused"
     assert page.evaluate("window.ran") is None
-    refused = [complaint for complaint in visit.complaints if "Content Security Policy" in complaint]
+    refused = [complaint for complaint in visitor.complaints if "Content Security Policy" in complaint]
     assert len(refused) >= 3
-    visit.context.close()
 
 
 # Similarity
@@ -374,6 +381,38 @@ def test_a_prompt_goes_before_queries_and_is_counted(visit: Visit, default: crum
     assert page.locator("#queries-read .text").evaluate("text => text.firstChild.data") == "word " * room
 
 
+def test_another_model_brings_its_sizes_and_its_prompts(
+    browser: Browser, model_folder: Path, crumb_env: dict[str, str], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in model_folder.iterdir():
+        (other / file.name).symlink_to(file)
+    prompt = "🙂 represent this: "
+    settings = {"prompts": {"query": prompt}, "default_prompt_name": "query"}
+    (other / "config_sentence_transformers.json").unlink(missing_ok=True)
+    (other / "config_sentence_transformers.json").write_text(json.dumps(settings), encoding="utf-8")
+    model = crumb.load(other)
+    with serving(crumb_env, "--log-level", "warning", "--model", str(model_folder), "--model", str(other)) as server:
+        visit = Visit(browser, server)
+        page = visit.open("search")
+        queries, passages = fields(page, "queries"), fields(page, "passages")
+        page.fill("#layers", "2")
+        page.select_option("#model", "other")
+        visit.settled("search")
+        expect(page.locator("#facts")).to_contain_text("other: 384 dimensions")
+        assert page.input_value("#layers") == "6"
+        assert page.locator("#prompts option").evaluate_all("all => all.map(one => one.value)") == [prompt]
+        scores = model.encode(queries) @ model.encode(passages).T  # with the prompt that the model puts before all
+        for shown, row in zip(visit.rankings(), scores, strict=True):
+            assert [item["passage"] for item in shown] == np.argsort(-row, kind="stable")[:5].tolist()
+        visit.fill("#queries", ["word " * 300], "search")
+        room = model.context - 2 - model.tokenizer.count([prompt])[0]
+        assert page.locator("#queries-read .text").evaluate("text => text.firstChild.data") == "word " * room
+        visit.context.close()
+    assert visit.complaints == []
+
+
 # The same from a shell and from Python
 
 
@@ -448,9 +487,9 @@ def test_with_a_key_the_browser_asks_for_it_and_the_copied_curl_names_it(
         visit = Visit(browser, server, http_credentials={"username": "", "password": key})
         page = visit.open()
         assert visit.matrix().shape == (7, 7)
-        for name, program in (("curl", "curl"), ("Python", "python")):
+        for name in ("curl", "Python"):
             text = page.locator(f"#similarity-code pre[aria-label={name}]").text_content()
-            assert "CRUMB_API_KEY" in text, program
+            assert "CRUMB_API_KEY" in text
             assert key not in text
         if shutil.which("curl"):
             command = page.locator("#similarity-code pre[aria-label=curl]").text_content()
@@ -553,9 +592,9 @@ def test_nothing_is_wider_than_the_screen(browser: Browser, server: str, width: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_step_of_the_scale_can_be_read(browser: Browser, server: str, scheme: Any) -> None:
-    visit = Visit(browser, server, color_scheme=scheme)
+def test_every_step_of_the_scale_can_be_read(visit: Visit, scheme: Any) -> None:
     page = visit.open()
+    page.emulate_media(color_scheme=scheme)
     colours = page.evaluate("""() => {
         const brush = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
         const rgb = colour => {
@@ -589,42 +628,38 @@ def test_every_step_of_the_scale_can_be_read(browser: Browser, server: str, sche
         )
         > 0.5
     ) == (scheme == "light")
-    visit.context.close()
 
 
-def test_movement_stops_for_those_who_ask(browser: Browser, server: str) -> None:
+def test_movement_stops_for_those_who_ask(visit: Visit) -> None:
+    page = visit.open()
+    page.evaluate("document.querySelector('#similarity-result').setAttribute('aria-busy', 'true')")
     durations = {}
     for wish in ("no-preference", "reduce"):
-        visit = Visit(browser, server, reduced_motion=wish)
-        page = visit.open()
-        page.evaluate("document.querySelector('#similarity-result').setAttribute('aria-busy', 'true')")
+        page.emulate_media(reduced_motion=wish)
         durations[wish] = page.locator("#matrix").evaluate("node => getComputedStyle(node).transitionDuration")
-        visit.context.close()
     assert durations == {"no-preference": "0.2s", "reduce": "0s"}
 
 
 # When things go wrong
 
 
-def test_the_servers_refusal_is_shown_and_goes_away(browser: Browser, server: str) -> None:
-    visit = Visit(browser, server)
-    page = visit.open()
+def test_the_servers_refusal_is_shown_and_goes_away(visitor: Visit) -> None:
+    page = visitor.open()
     page.evaluate("document.querySelector('#model').add(new Option('no-such-model'))")
     long = "x" * 70_000
-    visit.fill("#texts", ["short", long], "similarity")
+    visitor.fill("#texts", ["short", long], "similarity")
     problem = page.locator("#problem")
     expect(problem).to_be_visible()
-    said = json.loads(post(server, "similarity", {"model": page.input_value("#model"), "input": ["short", long]})[1])[
-        "message"
-    ]
+    said = json.loads(
+        post(visitor.url, "similarity", {"model": page.input_value("#model"), "input": ["short", long]})[1]
+    )["message"]
     # the field as the page calls it, and texts counted as the page counts them
     assert said.startswith("input: text 1 ")
     assert problem.inner_text() == f"“Texts”: text 2 {said.removeprefix('input: text 1 ')}."
     expect(page.locator("#similarity-result")).to_have_class("stale")
-    visit.fill("#texts", ["short", "shorter"], "similarity")
+    visitor.fill("#texts", ["short", "shorter"], "similarity")
     expect(problem).to_be_hidden()
     expect(page.locator("#similarity-result")).not_to_have_class("stale")
-    visit.context.close()
 
 
 def post(server: str, path: str, body: Any) -> tuple[int, bytes]:
@@ -638,22 +673,19 @@ def post(server: str, path: str, body: Any) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
-def test_a_server_that_is_gone_is_named_and_met_again(browser: Browser, server: str) -> None:
-    visit = Visit(browser, server)
-    page = visit.open()
-    visit.context.set_offline(True)
+def test_a_server_that_is_gone_is_named_and_met_again(visitor: Visit) -> None:
+    page = visitor.open()
+    visitor.context.set_offline(True)
     page.fill("#texts", "one\ntwo")
     expect(page.locator("#problem")).to_contain_text("Is crumb serve still running?")
-    visit.context.set_offline(False)
-    visit.settled("similarity")  # by itself
+    visitor.context.set_offline(False)
+    visitor.settled("similarity")  # by itself
     expect(page.locator("#problem")).to_be_hidden()
-    assert visit.matrix().shape == (2, 2)
-    visit.context.close()
+    assert visitor.matrix().shape == (2, 2)
 
 
-def test_an_old_answer_never_replaces_a_new_one(browser: Browser, server: str) -> None:
-    visit = Visit(browser, server)
-    page = visit.open()
+def test_an_old_answer_never_replaces_a_new_one(visitor: Visit) -> None:
+    page = visitor.open()
     held: list[Route] = []
 
     def hold_the_first(route: Route) -> None:
@@ -666,10 +698,10 @@ def test_an_old_answer_never_replaces_a_new_one(browser: Browser, server: str) -
     with page.expect_request("**/v1/similarity") as first:
         page.fill("#texts", "old one\nold two\nold three")
     page.fill("#texts", "new one\nnew two")
-    visit.settled("similarity")
-    assert visit.matrix().shape == (2, 2)
+    visitor.settled("similarity")
+    assert visitor.matrix().shape == (2, 2)
+    page.unroute_all()
     assert first.value.failure is not None  # given up by the page, so that the server need not finish it
-    visit.context.close()
 
 
 def test_typing_asks_once_it_stops(visit: Visit) -> None:

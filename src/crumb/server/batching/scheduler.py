@@ -56,6 +56,10 @@ class Scheduler:
         """Tokens a second, as the last batches went."""
         return self._rate
 
+    def learn(self, rate: float) -> None:
+        """Believes in so many tokens a second, until batches show better."""
+        self._rate = rate
+
     @property
     def waiting_tokens(self) -> int:
         """Tokens in the queue, those of the batch at work not counted."""

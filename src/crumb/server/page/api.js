@@ -39,7 +39,7 @@ async function ask(path, { body, signal, fields = {}, credentials = "same-origin
     if (response.ok) return await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(`No answer from ${new URL(BASE).host}. Is crumb serve still running?`, 3);
+    throw new Problem(`No answer from ${new URL(BASE).host}. Is crumb serve still running?`, 2);
   }
   throw await refusal(response, fields);
 }

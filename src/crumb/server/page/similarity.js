@@ -38,7 +38,7 @@ export function similarityView({ settings, guarded, told }) {
       onLines: (on) => { asLines = on; refresh(0); },
     });
     settings.cost(answer.bytes);
-    summarise(texts, answer.scores);
+    summarise(texts, answer);
     matrix(byId("matrix"), body.input, answer.scores, (i, j) => showPair(body.input, answer.scores, i, j));
     showCode({
       curl: curl(`${api.BASE}v1/similarity`, { ...body, input: texts }, guarded),
@@ -60,7 +60,7 @@ export function similarityView({ settings, guarded, told }) {
   return { refresh };
 }
 
-function summarise(texts, scores) {
+function summarise(texts, { scores, code }) {
   const summary = byId("similarity-summary");
   const n = scores.length;
   const pairs = [];
@@ -74,6 +74,7 @@ function summarise(texts, scores) {
   const name = ([value, i, j]) => `${i + 1} and ${j + 1} (${score(value)})`;
   const shown = n < texts.length ? `The first ${n} of ${count(texts.length, "text")}. ` : "";
   summary.textContent = `${shown}Most alike: ${name(pairs[0])}. Least: ${name(pairs.at(-1))}.`;
+  if (code !== "float") summary.append(span("note", `Rows are exact, columns ${code}: so the halves differ.`));
   if (texts.join("\n") === TEXTS) summary.append(span("note", TEXTS_NOTE));
   showPair(texts, scores, pairs[0][1], pairs[0][2]);
 }

@@ -1,0 +1,1 @@
+"""`crumb serve` beside other servers, under load, and over time."""
