@@ -208,8 +208,8 @@ def test_tokens_that_wait(queueing: Server) -> None:
         assert answer.status == 200
         assert first.result().status == 200
         both = time.monotonic() - began
-    # A forecast, on a machine that may get other work meanwhile: not longer than all of both took, and not so short that
-    # the client asks over and over.
+    # A forecast, on a machine that may get other work meanwhile: no longer than all of both took, and not so short
+    # that the client asks over and over.
     assert first_told < both
     assert refusals <= 12
     assert metric(queueing, 'crumb_rejected_requests_total{reason="queue"}') == refusals
