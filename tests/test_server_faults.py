@@ -186,7 +186,7 @@ def test_a_compressed_body_that_does_not_say_so(server: Server) -> None:
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
-DEEP = 100_000
+DEEP = 10_000
 
 
 @pytest.mark.parametrize(
@@ -339,6 +339,31 @@ def test_10k_texts(server: Server) -> None:
     answer = ask(server, body={"model": "crumb", "input": "x", "encoding_format": ["json"] * 10_000})
     answer.refused(422)
     assert len(answer.body) < 1000
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", '""', "0", "null", "[0]", "[", '"[{,\\\\\\""'])
+@pytest.mark.parametrize("field", ["input", "unknown"])
+def test_millions_of_values(server: Server, field: str, value: str) -> None:
+    """Each takes a hundred times its bytes once it is a value: they are refused before they are."""
+    most = (32 << 20) // (len(value) + 1) - 100
+    body = f'{{"model":"crumb","{field}":[{(value + ",") * most}{value}]}}'.encode()
+    before = peak(server)
+    assert "more than 14096 values" in ask(server, body=body).refused(422)
+    assert peak(server) - before < 200e6
+
+
+def peak(server: Server) -> float:
+    """Bytes of memory that the worker had at most."""
+    (worker,) = workers(server)
+    (line,) = [line for line in Path(f"/proc/{worker}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return float(line.split()[1]) * 1024
+
+
+def test_what_is_in_a_string_is_no_value(server: Server) -> None:
+    text = '[{,"' * 15_000
+    body = {"model": "crumb", "input": [text, "\\" + text], "unknown": [[text]] * 3, "dimensions": 4}
+    assert len(embed(server, ["x"]).vectors) == 1
+    assert len(ask(server, body=body).vectors) == 2
 
 
 @pytest.mark.parametrize("character", ["a", "東", "\u0301", " ", "\0", "🌍", "é"], ids=ascii)

@@ -181,36 +181,38 @@ def queueing() -> Iterator[Server]:
         yield found
 
 
+def test_one_request_may_be_larger_than_the_queue(queueing: Server) -> None:
+    """Or it could never be served."""
+    answer = embed(queueing, [LONG] * 60)
+    assert answer.json["usage"]["prompt_tokens"] > 12_000
+    assert answer.status == 200
+
+
 def test_tokens_that_wait(queueing: Server) -> None:
     """A request is refused while it does not fit, told for how long, and let in when that time is over."""
+    embed(queueing, [LONG] * 20)  # the queue knows how fast it is
     with ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
         first = pool.submit(embed, queueing, [LONG] * 45)  # a little less than what may wait
         wait_for(lambda: metric(queueing, "crumb_queue_tokens") > 9_000)
         answer = embed(queueing, [LONG] * 20)
         told(answer, "--max-queue-tokens", 429, limits=QUEUE)
-        refusals, waited = 0, 0.0
+        first_told = float(answer.headers["retry-after-ms"]) / 1000
+        refusals = 0
         while answer.status == 429:
             seconds = float(answer.headers["retry-after-ms"]) / 1000
-            assert 0 < seconds <= float(answer.headers["retry-after"]) < seconds + 1.01
-            assert int(answer.headers["retry-after"]) >= 1
+            assert 0 < seconds <= int(answer.headers["retry-after"]) < seconds + 1.01
             time.sleep(seconds)
-            refusals, waited = refusals + 1, waited + seconds
+            refusals += 1
             answer = embed(queueing, [LONG] * 20)
         assert answer.status == 200
         assert first.result().status == 200
-    # The rate is a forecast, and the machine has others to serve: it may be told twice more to wait for the rest. What
-    # it waited is no more than what all of it took.
-    assert refusals <= 3
-    assert waited < time.monotonic() - began
+        both = time.monotonic() - began
+    # A forecast, on a machine that may get other work meanwhile: no longer than all of both took, and not so short
+    # that the client asks over and over.
+    assert first_told < both
+    assert refusals <= 12
     assert metric(queueing, 'crumb_rejected_requests_total{reason="queue"}') == refusals
-
-
-def test_one_request_may_be_larger_than_the_queue(queueing: Server) -> None:
-    """Or it could never be served."""
-    answer = embed(queueing, [LONG] * 60)
-    assert answer.json["usage"]["prompt_tokens"] > 12_000
-    assert answer.status == 200
 
 
 # -- deadlines ---------------------------------------------------------------------------------------------------------
