@@ -665,14 +665,14 @@ def test_sigterm_under_load_loses_nothing(default: crumb.Model) -> None:
     with crumb_server("--threads", "1", "--grace-seconds", "120") as server, ThreadPoolExecutor(24) as pool:
         clients = [pool.submit(client) for _ in range(16)]
         wait_for(lambda: len(outcomes) > 100)
-        bulk = [pool.submit(embed, server, [LONG] * 12) for _ in range(4)]
+        bulk = [pool.submit(embed, server, [LONG] * 8) for _ in range(4)]
         wait_for(lambda: metric(server, "crumb_queue_requests") >= 4)
         told.set()
         server.process.send_signal(signal.SIGTERM)
         for found in bulk:
             vectors = np.float32(found.result().vectors)
             np.testing.assert_array_equal(vectors[:3], long)
-            assert len(vectors) == 12
+            assert len(vectors) == 8
         for found in clients:
             found.result()
         assert server.process.wait(PATIENCE) == 0
