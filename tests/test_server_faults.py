@@ -123,6 +123,19 @@ def test_a_body_in_many_pieces_arrives(server: Server, default: crumb.Model) -> 
     np.testing.assert_array_equal(np.array(answer.vectors, dtype=np.float32), default.encode(TEXTS))
 
 
+def test_requests_that_do_not_wait_for_answers(server: Server) -> None:
+    """Twenty in one packet, and one whose body an early answer did not need: each gets its own, in order."""
+    words = [f"word {n}" for n in range(20)]
+    bodies = [json.dumps({"model": "crumb", "input": [word] * (n % 3 + 1)}).encode() for n, word in enumerate(words)]
+    with connect(server) as sock:
+        sock.sendall(b"".join(head(len(body)) + body for body in bodies))
+        assert [len(received(sock).vectors) for _ in bodies] == [n % 3 + 1 for n in range(20)]
+        sock.sendall(head(1000, path="/no/such/route"))
+        received(sock).refused(404)
+        sock.sendall(b"a" * 1000 + head(len(OK)) + OK)
+        assert received(sock).status == 200
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 def test_64_mb(server: Server, chunked: bool) -> None:
     """The client hears why, although it sends all of it; the server does not keep it."""
