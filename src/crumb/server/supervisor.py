@@ -109,10 +109,11 @@ def _signals() -> Iterator[socket.socket]:
 def _shared_metrics(settings: Settings, say: Say) -> Iterator[str]:
     """A folder in which several workers keep what they have counted, so that any of them answers for all; "" for one.
 
-    prometheus_client reads its name from PROMETHEUS_MULTIPROC_DIR.
+    prometheus_client reads its name from PROMETHEUS_MULTIPROC_DIR; who has set that has a folder already.
     """
-    if settings.workers == 1:
-        yield ""
+    named = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    if named or settings.workers == 1:
+        yield named
         return
     import shutil
     import tempfile
