@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import PRECISIONS
+from serving import crumb_server
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -21,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: Any) -> None:
-    block, _ = blocks("python")
+    block, _, _ = blocks("python")
     if "bf16" not in PRECISIONS.values():
         block = block.replace('crumb.load(precision="bf16")', "pass")
     monkeypatch.chdir(tmp_path)
@@ -41,7 +42,7 @@ def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: Any)
 
 
 def test_collection(crumb_home: Path, monkeypatch: pytest.MonkeyPatch, reference: Any) -> None:
-    _, block = blocks("python")
+    _, block, _ = blocks("python")
     monkeypatch.setenv("CRUMB_HOME", str(crumb_home))
     names: dict[str, Any] = {}
     exec(block, names)
@@ -54,8 +55,24 @@ def test_collection(crumb_home: Path, monkeypatch: pytest.MonkeyPatch, reference
     assert 0 <= expected - float(shown[2]) < 0.01
 
 
+def test_client(reference: Any) -> None:
+    """The snippet itself runs against port 8000 in tests/clients/test_snippet.py; here against any port."""
+    pytest.importorskip("mixedbread", reason='mixedbread is not installed: pip install ".[clients]"')
+    _, _, block = blocks("python")
+    names: dict[str, Any] = {}
+    with crumb_server("--precision", "float32") as server:
+        exec(block.replace('environment="local"', f'base_url="{server.url}"'), names)
+    vector = names["res"].data[0].embedding
+    np.testing.assert_allclose(vector, reference.encode(names["docs"][0]), atol=1e-5)
+    shown = re.search(r"# \(\[(0\.\d+)…, (0\.\d+)…\], (\d+)\)", block)
+    assert shown is not None
+    for value, digits in zip(vector, shown.groups()[:2], strict=False):
+        assert 0 <= value - float(digits) < 0.001
+    assert names["res"].usage.total_tokens == int(shown[3])
+
+
 def test_commands(tmp_path: Path, run_crumb: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    """Every crumb command of the README but `pull`, which needs the network."""
+    """Every crumb command of the README but `pull`, which needs the network, and `serve`, which does not end."""
     (tmp_path / "src").mkdir()
     (tmp_path / "docs").mkdir()
     (tmp_path / "src" / "secrets.py").write_text("def read_secrets(path):\n    return open(path).read()\n")
@@ -65,7 +82,7 @@ def test_commands(tmp_path: Path, run_crumb: Callable[..., subprocess.CompletedP
     commands = [shlex.split(line.rpartition("&&")[2], comments=True) for line in lines]
     assert {command[1] for command in commands} >= {"search", "embed", "similarity", "models", "pull", "doctor"}
     for _, *words in commands:
-        if words[0] != "pull":
+        if words[0] not in ("pull", "serve"):
             done = run_crumb(*words, cwd=tmp_path)
             assert done.returncode == 0, (words, done.stderr)
             assert done.stdout or "-o" in words

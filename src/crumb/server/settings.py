@@ -90,7 +90,7 @@ class Settings:
         256 * 1024 * 1024, "bytes of the bodies of all requests at a time, in each worker", least=1
     )
     max_pairs: int = _set(250_000, "scores of a /v1/similarity request", least=1)
-    max_queue_tokens: int = _set(1_000_000, "tokens that wait for the engine, of all requests", least=1)
+    max_queue_tokens: int = _set(500_000, "tokens that wait for the engine, of all requests", least=1)
     max_concurrent: int = _set(2048, "requests at work or waiting at a time, in each worker", least=1)
     max_connections: int = _set(4096, "open connections, in each worker", least=1)
     header_bytes: int = _set(65_536, "bytes of a request's headers", least=1024)
