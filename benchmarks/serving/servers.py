@@ -71,7 +71,7 @@ class Running:
 
     def resident_megabytes(self) -> float:
         """Memory of all its processes that is shared with nobody else, and its part of what is (PSS)."""
-        return sum(_pss(pid) for pid in [self.process.pid, *_children(self.process.pid)])
+        return sum(_pss(pid) for pid in [self.process.pid, *children(self.process.pid)])
 
 
 def _crumb(*flags: str) -> Callable[[Path, int], tuple[list[str], str, str]]:
@@ -135,10 +135,11 @@ def _wait(server: Running) -> None:
             time.sleep(0.01)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """All processes below one."""
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    children = [int(word) for word in found.stdout.split()]
-    return children + [below for child in children for below in _children(child)]
+    direct = [int(word) for word in found.stdout.split()]
+    return direct + [below for child in direct for below in children(child)]
 
 
 def _pss(pid: int) -> float:

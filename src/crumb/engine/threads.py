@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 _ROOT = Path("/")
+MOST_THREADS = 1024
 
 
 def default_threads() -> int:
@@ -29,13 +30,15 @@ def default_threads() -> int:
 
 
 def check_threads(value: object, name: str = "threads") -> int:
-    """`value` as a thread count; raises ValueError, naming it, unless it is a whole number of at least 1."""
+    """`value` as a thread count; raises ValueError, naming it, unless it is a whole number from 1 to 1,024."""
     try:
         number = int(str(value))
     except ValueError:
         number = 0
     if number < 1 or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if number > MOST_THREADS:  # each would be started: a slip of the keyboard could stop the machine
+        raise ValueError(f"{name} must be at most {MOST_THREADS}, got {value!r}")
     return number
 
 

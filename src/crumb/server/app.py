@@ -185,7 +185,8 @@ class App:
         api.add_exception_handler(ClientDisconnect, _unheard)
         api.add_exception_handler(Exception, _hidden)
         quick = Shortcut(api, dict.fromkeys(embeddings.PATHS, answer))
-        guarded: ASGIApp = Guard(quick, self._keys, self.settings.max_concurrent, lambda: self._draining, self._metrics)
+        limits = self.settings.max_concurrent, self.settings.max_held_bytes
+        guarded: ASGIApp = Guard(quick, self._keys, *limits, lambda: self._draining, self._metrics)
         if self.settings.cors_origin:
             guarded = CORSMiddleware(
                 guarded,

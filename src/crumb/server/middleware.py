@@ -122,16 +122,27 @@ class Guard:
         app: what is guarded.
         keys: who may ask.
         most: requests at a time.
+        most_bytes: of the bodies of all of them.
         draining: whether the server is about to end.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, most: int, draining: Callable[[], bool], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Keys,
+        most: int,
+        most_bytes: int,
+        draining: Callable[[], bool],
+        metrics: Metrics,
+    ) -> None:
         self._app = app
         self._keys = keys
         self._most = most
+        self._most_bytes = most_bytes
         self._draining = draining
         self._metrics = metrics
         self._now = 0
+        self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request, or refuses it."""
@@ -146,10 +157,30 @@ class Guard:
             await refusal.response()(scope, receive, send)
             return
         self._now += 1
+        held = 0
+
+        async def weighed() -> Message:
+            # what has come is held until the answer is given: as bytes, then as texts
+            nonlocal held
+            message = await receive()
+            size = len(message.get("body", b""))
+            held += size
+            self._bytes += size
+            if self._bytes > self._most_bytes:
+                self._metrics.rejected.labels("bytes").inc()
+                raise ApiError(
+                    429,
+                    f"the bodies of all requests together have {self._bytes} bytes, more than {self._most_bytes} (the "
+                    "server's --max-held-bytes); try again",
+                    headers={"retry-after": "1", "connection": "close"},
+                )
+            return message
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, weighed, send)
         finally:
             self._now -= 1
+            self._bytes -= held
 
     def _refusal(self, scope: Scope) -> ApiError | None:
         """Why this request is not let in; None if it is."""

@@ -62,7 +62,7 @@ class Settings:
     precision: str = _set(
         "auto", "what is multiplied: int8 is fastest and least exact", choices=("auto", "float32", "bf16", "int8")
     )
-    threads: int = _set(0, "threads of the engine in each worker; 0 as the machine allows", least=0)
+    threads: int = _set(0, "threads of the engine in each worker; 0 as the machine allows", least=0, most=1024)
 
     api_key: list[str] = field(
         default_factory=list,
@@ -86,6 +86,9 @@ class Settings:
     max_prompt_characters: int = _set(32_000, "characters of a prompt", least=1)
     max_request_tokens: int = _set(1_000_000, "tokens of a request", least=1)
     max_body_bytes: int = _set(32 * 1024 * 1024, "bytes of a request's body", least=1)
+    max_held_bytes: int = _set(
+        256 * 1024 * 1024, "bytes of the bodies of all requests at a time, in each worker", least=1
+    )
     max_pairs: int = _set(250_000, "scores of a /v1/similarity request", least=1)
     max_queue_tokens: int = _set(1_000_000, "tokens that wait for the engine, of all requests", least=1)
     max_concurrent: int = _set(2048, "requests at work or waiting at a time, in each worker", least=1)
