@@ -7,6 +7,7 @@ form of an error, and nothing of what is served.
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import re
 import socket
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from serving import Server
 
@@ -97,11 +98,33 @@ def head(length: int | None, *lines: str, path: str = EMBEDDINGS) -> bytes:
     return "\r\n".join([f"POST {path} HTTP/1.1", "host: localhost", size, *lines, "", ""]).encode()
 
 
-def received(sock: socket.socket) -> Answer:
-    """The next answer on a connection."""
-    response = http.client.HTTPResponse(sock)
+def received(sock: socket.socket | Answers) -> Answer:
+    """The next answer on a connection, where no other follows before it is read (see `Answers`)."""
+    response = http.client.HTTPResponse(cast(socket.socket, sock))
     response.begin()
     return answer_of(response)
+
+
+class Answers:
+    """The answers on a connection, one after the other; however many have come at once, none is lost."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._file = _Open(sock.makefile("rb", buffering=0))
+
+    def makefile(self, *_: Any) -> io.BufferedReader:
+        """What http.client asks a socket for."""
+        return self._file
+
+    def next(self) -> Answer:
+        """The next one."""
+        return received(self)
+
+
+class _Open(io.BufferedReader):
+    """Stays open when http.client has read an answer."""
+
+    def close(self) -> None:
+        pass
 
 
 def metric(server: Server, series: str, key: str | None = None) -> float:

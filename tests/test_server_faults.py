@@ -32,6 +32,7 @@ from asking import (
     EMBEDDINGS,
     PATIENCE,
     Answer,
+    Answers,
     ask,
     connect,
     embed,
@@ -128,12 +129,13 @@ def test_requests_that_do_not_wait_for_answers(server: Server) -> None:
     words = [f"word {n}" for n in range(20)]
     bodies = [json.dumps({"model": "crumb", "input": [word] * (n % 3 + 1)}).encode() for n, word in enumerate(words)]
     with connect(server) as sock:
+        answers = Answers(sock)
         sock.sendall(b"".join(head(len(body)) + body for body in bodies))
-        assert [len(received(sock).vectors) for _ in bodies] == [n % 3 + 1 for n in range(20)]
+        assert [len(answers.next().vectors) for _ in bodies] == [n % 3 + 1 for n in range(20)]
         sock.sendall(head(1000, path="/no/such/route"))
-        received(sock).refused(404)
+        answers.next().refused(404)
         sock.sendall(b"a" * 1000 + head(len(OK)) + OK)
-        assert received(sock).status == 200
+        assert answers.next().status == 200
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])

@@ -26,6 +26,7 @@ LIMITS = {
     "--max-prompt-characters": 10,
     "--max-request-tokens": 40,
     "--max-body-bytes": 600,
+    "--max-held-bytes": 900,
     "--max-pairs": 6,
     "--max-concurrent": 5,
     "--max-connections": 20,
@@ -152,6 +153,22 @@ def test_requests_at_a_time(server: Server) -> None:
         assert ask(server, "/health/live").status == 200
     wait_for(lambda: embed(server, "a").status == 200)
     assert metric(server, rejected) >= before + 2
+
+
+def test_bytes_at_a_time(server: Server) -> None:
+    """Of bodies that are there in part, too."""
+    with connect(server) as sock, connect(server) as other:
+        sock.sendall(head(600) + b" " * 500)
+        wait_for(lambda: metric(server, "crumb_requests_in_flight") == 2)
+        body = json.dumps({"model": "crumb", "input": "a"}).encode()
+        assert ask(server, body=body.ljust(400)).status == 200
+        other.sendall(head(600) + b" " * 401)
+        answer = received(other)
+        told(answer, "--max-held-bytes", 429)
+        assert answer.headers["retry-after"] == "1"
+        sock.sendall(body.rjust(100))  # who was there first goes on
+        assert received(sock).status == 200
+    assert ask(server, body=body.ljust(600)).status == 200
 
 
 def test_connections_at_a_time(server: Server) -> None:

@@ -30,7 +30,7 @@ def example(name: str, which: int) -> tuple[Any, str, str]:
         choices = [choice for choice in FIELDS[name].metadata["choices"] if choice and choice != default]
         word = choices[which % len(choices)] if choices else f"word{which}"
         return word, f'"{word}"', word
-    number = type(default)(2000 + which)
+    number = type(default)(min(2000, FIELDS[name].metadata["most"]) - which)
     return number, repr(number), repr(number)
 
 
