@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from crumb.cli import serve
 from crumb.server import settings
+from crumb.server.app import App
 from crumb.server.settings import DEFAULTS, FIELDS, Settings, SettingsError, resolve
 
 NUMBERS = [name for name in FIELDS if isinstance(getattr(DEFAULTS, name), int | float)]
@@ -169,3 +170,29 @@ def test_the_command_says_it_in_a_line(
     assert done.returncode != 0
     assert len(done.stderr.splitlines()) == 1
     assert expected in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "message"),
+    [
+        ({"port": "70000"}, {}, "--port must be at most 65535, got '70000'"),
+        ({"port": "-1"}, {}, "--port must be at least 0, got '-1'"),
+        ({"backlog": "65536"}, {}, "--backlog must be at most 65535, got '65536'"),
+        ({"header_seconds": "nan"}, {}, "--header-seconds must be a number, got 'nan'"),
+        ({"header_seconds": "inf"}, {}, "--header-seconds must be at most 1e+15, got 'inf'"),
+        ({}, {"CRUMB_MAX_ITEMS": "1.5"}, "CRUMB_MAX_ITEMS must be a whole number, got '1.5'"),
+    ],
+)
+def test_numbers_that_cannot_be(flags: dict[str, str], environment: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        resolve(flags, environment)
+    assert str(caught.value) == message
+
+
+def test_the_greatest_port_can_be() -> None:
+    assert resolve({"port": "65535"}, {}).port == 65_535
+
+
+def test_a_body_that_could_never_be_held() -> None:
+    with pytest.raises(SettingsError, match="--max-body-bytes 1000 is more than .*--max-held-bytes 999"):
+        App(resolve({"max_body_bytes": "1000"}, {"CRUMB_MAX_HELD_BYTES": "999"}))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
@@ -54,17 +56,22 @@ class App:
 
     Raises:
         MissingExtraError: traces are asked for and the extra is not installed.
-        SettingsError: the key file cannot be read, a proxy is no address, a collector no URL.
+        SettingsError: the key file cannot be read, a proxy is no address, a collector no URL, limits do not fit.
     """
 
     def __init__(self, settings: Settings) -> None:
+        if settings.max_body_bytes > settings.max_held_bytes:
+            raise SettingsError(
+                f"--max-body-bytes {settings.max_body_bytes} is more than all bodies together may have "
+                f"(--max-held-bytes {settings.max_held_bytes}): lower it or raise the other"
+            )
         self.settings = settings
         self._registry: Registry | None = None
         self._loading: asyncio.Future[Registry] | None = None
         self._draining = False
         self._metrics = Metrics()
         self._keys = Keys(settings.api_key, settings.key_file)
-        self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._batch)
+        self._scheduler = Scheduler(settings.max_queue_tokens, settings.batch_seconds, self._batch, _end)
         self._encoding = Encoding(settings, self._scheduler)
         self._tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.asgi = self._stack()
@@ -167,6 +174,9 @@ class App:
             docs_url=None,
             redoc_url=None,
             telemetry=_NO_TELEMETRY,
+            redirect_slashes=False,
+            # no more than a word in the document, and a button in /docs: the guard stands before every route
+            dependencies=[Depends(HTTPBearer(auto_error=False))] if self._keys else [],
         )
         desk = Desk(self.settings, self._models, self._encoding, Bodies(self.settings), self._metrics)
         answer = embeddings.endpoint(desk)
@@ -207,6 +217,10 @@ def _rate(model: Model) -> float:
     began = time.perf_counter()
     _, report = model.encode("how many words a second? " * 20, truncation="end", return_report=True)
     return report.tokens / (time.perf_counter() - began)
+
+
+def _end() -> None:
+    os._exit(1)  # without its engine a worker is of no use: the supervisor starts another
 
 
 async def _as_said(_: Request, error: Exception) -> Response:

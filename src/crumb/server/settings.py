@@ -81,7 +81,7 @@ class Settings:
         },
     )
 
-    max_items: int = _set(2048, "texts in a request", least=1)
+    max_items: int = _set(2048, "texts in each list of a request", least=1)
     max_characters: int = _set(64_000, "characters of a text", least=1)
     max_prompt_characters: int = _set(32_000, "characters of a prompt", least=1)
     max_request_tokens: int = _set(1_000_000, "tokens of a request", least=1)

@@ -4,7 +4,7 @@ Enters: jobs (the tokens of one request). Leaves: runs, the consecutive texts of
 Knows nothing of threads, engines or clocks: whoever shares a queue between threads holds a lock.
 
 A batch is shared equally among the jobs in it. So a short request is in the next batch however much the long ones still
-have to do; and however many short ones come, the ring keeps a quarter of every batch.
+have to do; and however many short ones come, the ring has a quarter of a batch in each.
 """
 
 from __future__ import annotations
@@ -122,8 +122,13 @@ class Queue:
                 waiting.remove(job)
                 self.tokens -= job.tokens_left
 
-    def take(self, budget: int) -> list[Run]:
-        """The next batch: about `budget` tokens of jobs that can share one; [] if nothing waits."""
+    def take(self, budget: int, wide: int | None = None) -> list[Run]:
+        """The next batch of jobs that can share one; [] if nothing waits.
+
+        Args:
+            budget: tokens, about; what needs more than one batch is cut to it.
+            wide: tokens of jobs that fit a batch, where more of them wait; None for the same.
+        """
         if not len(self):
             return []
         # what needs several batches waits in the ring from the first, or short ones would wait for its first turn
@@ -135,10 +140,11 @@ class Queue:
         ring = [job for job in self._ring if job.lane == lane]
         runs: list[Run] = []
         if fresh:
-            kept = budget // 4 if ring else 0  # newcomers go first, but not for ever
-            runs += self._turns(fresh, budget - kept)
+            runs += self._turns(fresh, max(budget, wide or 0))
         if ring:
-            runs += (again := self._turns(ring, budget - sum(run.tokens for run in runs)))
+            # newcomers go first, but those that wait have a share of every batch
+            left = max(budget - sum(run.tokens for run in runs), budget // 4)
+            runs += (again := self._turns(ring, left))
         self._owed = bool(self._ring) and not (ring and again)
         served = {id(run.job) for run in runs}
         self._fresh = [job for job in self._fresh if id(job) not in served]

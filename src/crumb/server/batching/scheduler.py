@@ -7,6 +7,7 @@ follows from how fast the engine has been: about `batch_seconds` of work, so tha
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +21,13 @@ from crumb.server.batching.queue import Job, Queue, Run
 
 _LEAST_BUDGET = 64  # tokens: below, handing out work costs more than the work
 _MOST_BUDGET = 16_384
+# Short requests that wait share one batch up to so many times the budget: each batch reads all weights from memory,
+# which for a few texts takes longer than the work on them.
+_WIDE = 4
 _FIRST_RATE = 4_000.0  # tokens a second, until the first batches have shown the real rate
 _MEMORY = 0.2  # weight of the newest batch in the rate
+
+log = logging.getLogger("crumb.server")
 
 
 class Done(NamedTuple):
@@ -40,13 +46,21 @@ class Scheduler:
         capacity: tokens that may wait.
         batch_seconds: how long a batch may take, about.
         observe: called with each batch, on the engine's thread.
+        died: called should the thread end by a fault of ours.
     """
 
-    def __init__(self, capacity: int, batch_seconds: float, observe: Callable[[Done], None] | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        batch_seconds: float,
+        observe: Callable[[Done], None] | None = None,
+        died: Callable[[], None] = lambda: None,
+    ) -> None:
         self._queue = Queue(capacity)
         self._changed = threading.Condition()
         self._batch_seconds = batch_seconds
         self._observe = observe
+        self._died = died
         self._rate = _FIRST_RATE
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="crumb-engine", daemon=True)
@@ -109,19 +123,28 @@ class Scheduler:
         return self._batch_seconds + tokens / self._rate
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not len(self._queue) and not self._stopping:
-                    self._changed.wait()
-                runs = self._queue.take(self._budget())
-                if not runs:
-                    return
-            self._encode(runs)
+        try:
+            while True:
+                with self._changed:
+                    while not len(self._queue) and not self._stopping:
+                        self._changed.wait()
+                    budget = self._budget()
+                    runs = self._queue.take(budget, _WIDE * budget)
+                    if not runs:
+                        return
+                self._encode(runs)
+        except BaseException:
+            # nothing foreseen comes here, and whoever waits would wait for ever
+            log.critical("the engine's thread has failed", exc_info=True)
+            self._died()
 
     def _budget(self) -> int:
         return int(min(max(self._rate * self._batch_seconds, _LEAST_BUDGET), _MOST_BUDGET))
 
     def _encode(self, runs: Sequence[Run]) -> None:
+        runs = [run for run in runs if run.job.error is None and not run.job.cancelled]
+        if not runs:
+            return
         started = time.perf_counter()
         for run in runs:
             run.job.started_at = run.job.started_at or started
