@@ -135,11 +135,11 @@ def metric(server: Server, series: str, key: str | None = None) -> float:
     return float(found[1]) if found else 0.0
 
 
-def wait_for(found: Callable[[], Any], what: str = "this") -> None:
-    """Waits until it is so; fails after a while."""
+def wait_for(found: Callable[[], Any], what: object | Callable[[], object] = "this") -> None:
+    """Waits until it is so; fails after a while, and says what did not come."""
     until = time.monotonic() + PATIENCE
     while not found():
-        assert time.monotonic() < until, f"{what} did not come"
+        assert time.monotonic() < until, f"{what() if callable(what) else what} did not come"
         time.sleep(0.01)
 
 

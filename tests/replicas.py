@@ -1,6 +1,6 @@
 """`crumb serve` as others run it: real processes with a model, that can be stopped and killed.
 
-Enters: flags and an environment. Leaves: a `Replica` that listens; `post` for one request; `wait_for`. Knows nothing of
+Enters: flags and an environment. Leaves: a `Replica` that listens; `post` for one request. Knows nothing of
 what is tested.
 """
 
@@ -16,27 +16,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from asking import PATIENCE, Answer, answer_of, wait_for
 from conftest import can_be_interrupted
-
-PATIENCE = 30.0
-
-
-class Answer(NamedTuple):
-    """An HTTP answer; header names in small letters."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """Its body."""
-        return json.loads(self.body)
 
 
 def ask(
@@ -45,22 +30,13 @@ def ask(
     """One request on a connection; POST if there is a body."""
     sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     connection.request("GET" if sent is None else "POST", path, sent, dict(headers or {}))
-    answer = connection.getresponse()
-    return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    return answer_of(connection.getresponse())
 
 
 def post(port: int, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
     """One request on a connection of its own."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         return ask(connection, path, body, headers)
-
-
-def wait_for(what: Callable[[], bool], why: Callable[[], object] = lambda: "") -> None:
-    """Waits until something is so."""
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, why()
-        time.sleep(0.02)
 
 
 def free_port() -> int:

@@ -26,7 +26,8 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
 
-from replicas import PATIENCE, Answer, Replica, ask, free_port, post, replica, wait_for
+from asking import PATIENCE, Answer, wait_for
+from replicas import Replica, ask, free_port, post, replica
 
 from crumb.server.settings import DEFAULTS
 
@@ -193,7 +194,7 @@ def test_ids_clients_and_refusals_pass(two: list[Replica], proxy: Proxy) -> None
     assert proxy.ask("/v1/models", x_request_id="mine").headers["x-request-id"] == "mine"
     made = proxy.ask("/v1/models", x_request_id="<not one>").headers["x-request-id"]
     assert re.fullmatch("[0-9a-f]{32}", made)
-    assert made in {line["id"] for line in proxy.log()}
+    wait_for(lambda: made in {line["id"] for line in proxy.log()}, "the line of nginx's log")  # after the answer
 
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, source_address=("127.0.0.5", 0))
     forwarded = {"x-forwarded-for": "203.0.113.9", "x-request-id": "from-5"}

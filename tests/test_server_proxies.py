@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
 
-from replicas import replica, wait_for
+from asking import wait_for
+from replicas import replica
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from crumb.server.proxies import Proxied

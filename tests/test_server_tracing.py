@@ -17,9 +17,10 @@ import pytest
 pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
 pytest.importorskip("opentelemetry.sdk", reason="the extra [otel] is not installed")
 
+from asking import PATIENCE, wait_for
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from replicas import PATIENCE, Replica, free_port, post, replica, wait_for
+from replicas import Replica, free_port, post, replica
 
 from crumb.server.settings import SettingsError
 from crumb.server.tracing import collector_url

@@ -18,10 +18,12 @@ from crumb.server.errors import ApiError
 from crumb.server.metrics import Metrics
 from crumb.server.middleware import Facts, facts_of
 from crumb.server.registry import Registry, Served
+from crumb.server.schema import TextsRequest
 from crumb.server.settings import Settings
 from crumb.server.tracing import Stage
 
-T = TypeVar("T")
+T = TypeVar("T", bound=TextsRequest)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,22 @@ class Desk:
     encoding: Encoding
     bodies: Bodies
     metrics: Metrics
+
+    async def take(self, request: Request, schema: type[T]) -> tuple[T, Served, list[str]]:
+        """The body of a request, the model that is meant, and the texts of `input`, all within the limits.
+
+        Raises:
+            ApiError: see `Bodies.read`; 404, no such model; 503, the models are not loaded.
+            ClientDisconnect: the client left before it was all there.
+        """
+        asked = await self.bodies.read(request, schema)
+        served = self.registry().get(asked.model)
+        texts = asked.texts_of()
+        self.bodies.check_texts(texts, "input")
+        self.bodies.check_prompt(asked.prompt)
+        facts = facts_of(request.scope)
+        facts.model, facts.inputs = served.name, len(texts)
+        return asked, served, texts
 
     async def encode(
         self,
@@ -55,8 +73,6 @@ class Desk:
             ClientDisconnect: nobody waits any more; the texts have left the queue.
         """
         facts = facts_of(request.scope)
-        facts.model = served.name
-        facts.inputs = (facts.inputs or 0) + len(texts)
         try:
             found = await while_connected(
                 request, self.encoding.encode(served, texts, prompt=prompt, truncation=truncation, layers=layers)
@@ -100,13 +116,13 @@ def timing(found: Encoded) -> str:
     )
 
 
-async def while_connected(request: Request, work: Awaitable[T]) -> T:
+async def while_connected(request: Request, work: Awaitable[R]) -> R:
     """Waits for `work`, which is cancelled when the client leaves. The request's body must have been read.
 
     Raises:
         ClientDisconnect: it left.
     """
-    task: asyncio.Future[T] = asyncio.ensure_future(work)
+    task: asyncio.Future[R] = asyncio.ensure_future(work)
     gone = False
 
     def leave(_: asyncio.Future[Any]) -> None:

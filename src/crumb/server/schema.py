@@ -71,8 +71,17 @@ Dimensions = Annotated[
 ]
 
 
-class _Request(BaseModel):
+class TextsRequest(BaseModel):
+    """Texts for a model: what every request that encodes begins with."""
+
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    model: Model
+    input: Texts
+    prompt: Prompt = None
+    truncation_strategy: Annotated[
+        TruncationStrategy | None, Field(description="Where a text that is too long is cut; none refuses it.")
+    ] = "end"
 
     def texts_of(self, name: str = "input") -> list[str]:
         """The texts of a field, one being a list of one."""
@@ -80,13 +89,10 @@ class _Request(BaseModel):
         return [value] if isinstance(value, str) else value
 
 
-class EmbeddingRequest(_Request):
+class EmbeddingRequest(TextsRequest):
     """What to embed, and how the vectors are wanted."""
 
-    model: Model
-    input: Texts
     dimensions: Dimensions = None
-    prompt: Prompt = None
     normalized: Annotated[
         bool | None,
         Field(
@@ -99,35 +105,23 @@ class EmbeddingRequest(_Request):
         BeforeValidator(lambda value: value if value is None else _formats(value)),
         Field(description="How a vector is written; a list for several at once."),
     ] = "float"
-    truncation_strategy: Annotated[
-        TruncationStrategy | None, Field(description="Where a text that is too long is cut; none refuses it.")
-    ] = "end"
     layers: Layers = None
 
 
-class SimilarityRequest(_Request):
+class SimilarityRequest(TextsRequest):
     """Texts to compare with one another, or with others."""
 
-    model: Model
-    input: Texts
     against: Annotated[Texts | None, Field(description="Texts to compare with; null for the input itself.")] = None
     dimensions: Dimensions = None
     layers: Layers = None
     code: Annotated[Code | None, Field(description="How the texts compared with are kept; queries stay exact.")] = (
         "float"
     )
-    prompt: Prompt = None
     against_prompt: Prompt = None
-    truncation_strategy: TruncationStrategy | None = "end"
 
 
-class TokenizeRequest(_Request):
-    """Texts whose tokens are wanted."""
-
-    model: Model
-    input: Texts
-    prompt: Prompt = None
-    truncation_strategy: TruncationStrategy | None = "end"
+class TokenizeRequest(TextsRequest):
+    """Texts whose tokens are wanted; truncation "none" marks what "end" would cut."""
 
 
 class Usage(BaseModel):

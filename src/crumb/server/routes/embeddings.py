@@ -23,11 +23,7 @@ def endpoint(desk: Desk) -> Endpoint:
 
     async def embeddings(request: Request) -> Response:
         """Vectors of texts."""
-        asked = await desk.bodies.read(request, EmbeddingRequest)
-        served = desk.registry().get(asked.model)
-        texts = asked.texts_of()
-        desk.bodies.check_texts(texts, "input")
-        desk.bodies.check_prompt(asked.prompt)
+        asked, served, texts = await desk.take(request, EmbeddingRequest)
         normalized = asked.normalized is not False
         form = asked.encoding_format or "float"
         check_form(served.model, asked.dimensions, [form] if isinstance(form, str) else form, normalized)

@@ -13,6 +13,7 @@ from crumb.model import Model
 from crumb.server.answers import check_form, shaped, truncated
 from crumb.server.desk import Desk, timing
 from crumb.server.errors import ApiError
+from crumb.server.middleware import facts_of
 from crumb.server.routes.documented import ERRORS, body_of
 from crumb.server.schema import SimilarityAnswer, SimilarityRequest
 from crumb.vectors.codes import Codes
@@ -35,13 +36,10 @@ def router(desk: Desk) -> APIRouter:
     )
     async def compare(request: Request) -> Response:
         """The cosine of every input with every text of `against`, or with every other input."""
-        asked = await desk.bodies.read(request, SimilarityRequest)
-        served = desk.registry().get(asked.model)
-        texts = asked.texts_of()
+        asked, served, texts = await desk.take(request, SimilarityRequest)
         others = None if asked.against is None else asked.texts_of("against")
-        desk.bodies.check_texts(texts, "input")
         desk.bodies.check_texts(others or [], "against")
-        desk.bodies.check_prompt(asked.prompt)
+        facts_of(request.scope).inputs = len(texts) + len(others or [])
         desk.bodies.check_prompt(asked.against_prompt, "against_prompt")
         code = asked.code or "float"
         check_form(served.model, asked.dimensions, [code])

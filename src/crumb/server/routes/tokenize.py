@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 from crumb.model import Model
 from crumb.server.desk import Desk
 from crumb.server.errors import invalid
-from crumb.server.middleware import facts_of
 from crumb.server.routes.documented import ERRORS, body_of
 from crumb.server.schema import TokenizeAnswer, TokenizeRequest
 
@@ -34,15 +33,9 @@ def router(desk: Desk) -> APIRouter:
     )
     async def tokenize(request: Request) -> Response:
         """The tokens of every text, where they lie, and which of them lie behind the context."""
-        asked = await desk.bodies.read(request, TokenizeRequest)
-        served = desk.registry().get(asked.model)
-        texts = asked.texts_of()
-        desk.bodies.check_texts(texts, "input")
-        desk.bodies.check_prompt(asked.prompt)
+        asked, served, texts = await desk.take(request, TokenizeRequest)
         prefix = served.model.resolve_prompt(asked.prompt, None)
         side = "end" if asked.truncation_strategy in (None, "none") else str(asked.truncation_strategy)
-        facts = facts_of(request.scope)
-        facts.model, facts.inputs = served.name, len(texts)
         body = await asyncio.to_thread(_answer, served.name, served.model, texts, prefix, side)
         return Response(body, media_type="application/json")
 
