@@ -71,7 +71,14 @@ class Running:
 
     def resident_megabytes(self) -> float:
         """Memory of all its processes that is shared with nobody else, and its part of what is (PSS)."""
-        return sum(_pss(pid) for pid in [self.process.pid, *children(self.process.pid)])
+        return self._megabytes("Pss")
+
+    def anonymous_megabytes(self) -> float:
+        """The part of it that is no file's: what grows by a leak, whoever else maps the model's file."""
+        return self._megabytes("Pss_Anon")
+
+    def _megabytes(self, line: str) -> float:
+        return sum(_rollup(pid, line) for pid in [self.process.pid, *children(self.process.pid)])
 
 
 def _crumb(*flags: str) -> Callable[[Path, int], tuple[list[str], str, str]]:
@@ -142,9 +149,9 @@ def children(pid: int) -> list[int]:
     return direct + [below for child in direct for below in children(child)]
 
 
-def _pss(pid: int) -> float:
+def _rollup(pid: int, name: str) -> float:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024

@@ -1,6 +1,6 @@
 """`crumb serve` at a share of its capacity for half an hour: `python -m benchmarks.serving.soak --minutes 30`.
 
-Enters: nothing but the machine. Leaves: a line a minute (rate, p50, p99, failures, memory of all its processes, threads
+Enters: nothing but the machine. Leaves: a line a minute (rate, p50, p99, failures, anonymous memory of all its processes, threads
 and open files), and a verdict: exit code 1 if a request failed, if a vector ever had other bits than at first, or if
 memory grew by more than 5 % from the second tenth of the time to the last. Three kinds of requests share the load: one
 short text, a handful of texts in several formats, and eight passages.
@@ -43,7 +43,7 @@ def main() -> int:
             failures += load.failures
             wrong = sum(server.embed(text).tobytes() != bits for text, bits in zip(_watched(), known, strict=True))
             failures += wrong
-            memory.append(server.resident_megabytes())
+            memory.append(server.anonymous_megabytes())
             minutes = (time.monotonic() - began) / 60
             print(
                 f"{minutes:5.1f} min  {load}  {memory[-1]:7.1f} MB  {_threads(server)} threads  "
