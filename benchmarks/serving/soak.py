@@ -1,8 +1,9 @@
 """`crumb serve` at a share of its capacity for half an hour: `python -m benchmarks.serving.soak --minutes 30`.
 
-Enters: nothing but the machine. Leaves: a line a minute (rate, p50, p99, failures, anonymous memory of all its processes, threads
-and open files), and a verdict: exit code 1 if a request failed, if a vector ever had other bits than at first, or if
-memory grew by more than 5 % from the second tenth of the time to the last. Three kinds of requests share the load: one
+Enters: nothing but the machine. Leaves: a line a minute (rate, p50, p99, failures, anonymous memory of all its
+processes, threads and open files), and a verdict: exit code 1 if a request failed, if a vector ever had other bits than
+at first, or if memory grew by more than 5 % from the second tenth of the time to the last.
+Three kinds of requests share the load: one
 short text, a handful of texts in several formats, and eight passages.
 """
 
