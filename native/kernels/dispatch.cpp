@@ -34,6 +34,9 @@ extern const Kernels kernels;
 namespace avx2 {
 extern const Kernels kernels;
 }
+namespace avx2_bf16 {
+extern const Kernels kernels;
+}
 namespace avx2_int8 {
 extern const Kernels kernels;
 }
@@ -71,7 +74,7 @@ std::vector<const Kernels*> fastest_first() {
     std::swap(bytes[0], bytes[1]);
   }
   list = {&amx_int8::kernels, &amx_bf16::kernels, bytes[0],            bytes[1],     floats[0],
-          floats[1],          &avx_vnni::kernels, &avx2_int8::kernels, &avx2::kernels};
+          floats[1],          &avx_vnni::kernels, &avx2_int8::kernels, &avx2_bf16::kernels, &avx2::kernels};
 #endif
 #if defined(CRUMB_ARM64)
   list = {&neon_dot::kernels, &neon_bf16::kernels, &neon::kernels};
