@@ -1,9 +1,13 @@
-"""What "auto" comes to, and that int8 is what its kernels say: exact sums of bytes."""
+"""What "auto" comes to, and that kernels are what they say: int8 exact sums of bytes, bf16 on AVX2 float32 of rounded
+weights."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 from conftest import PRECISIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +23,9 @@ INT8 = [name for name, precision in PRECISIONS.items() if precision == "int8"]
 
 def test_auto_takes_the_fastest_that_keeps_the_vectors(model: crumb.Model) -> None:
     here = {kernel.name for kernel in kernels() if kernel.runs}
-    # only AMX, or a vendor other than Intel, has bfloat16 that is faster than float32
+    # only AMX, or a vendor other than Intel, multiplies bfloat16 faster than float32; with AVX2 alone it is read faster
     bf16 = "amx_bf16" in here or "neon_bf16" in here or ("avx512_bf16" in here and "Intel" not in cpu_name())
+    bf16 = bf16 or ("avx2_bf16" in here and "avx512" not in here)
     expected = "bf16" if bf16 else "float32"
     auto = crumb.load()
     assert auto.engine.precision == choose("auto").precision == expected
@@ -45,6 +50,12 @@ def test_unknown_precision() -> None:
 
 def test_int8_weights_take_a_quarter(model: crumb.Model) -> None:
     assert crumb.load(precision="int8").engine.packed_bytes < 0.28 * model.engine.packed_bytes
+
+
+def test_bf16_weights_take_half(model: crumb.Model) -> None:
+    if "bf16" not in PRECISIONS.values():
+        pytest.skip("this CPU has no kernels for bf16")
+    assert crumb.load(precision="bf16").engine.packed_bytes < 0.51 * model.engine.packed_bytes
 
 
 def one_layer(generator: np.random.Generator, hidden: int, ffn: int) -> EncoderWeights:
@@ -81,6 +92,43 @@ def one_layer(generator: np.random.Generator, hidden: int, ffn: int) -> EncoderW
         activation="gelu",
         epsilon=1e-12,
     )
+
+
+def in_bfloat16(weights: EncoderWeights) -> EncoderWeights:
+    """The encoder whose matrices PyTorch has rounded to bfloat16; all vectors and tables as they were."""
+    layers = tuple(
+        LayerWeights(
+            *(
+                torch.from_numpy(array).bfloat16().float().numpy() if array.ndim == 2 else array
+                for array in layer.arrays()
+            )
+        )
+        for layer in weights.layers
+    )
+    return dataclasses.replace(weights, layers=layers)
+
+
+@pytest.mark.skipif("avx2_bf16" not in PRECISIONS, reason="this CPU has no AVX2")
+@settings(max_examples=40, deadline=None)
+@given(
+    heads=st.integers(1, 4),
+    head_size=st.integers(1, 40),
+    ffn=st.integers(1, 150),
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_avx2_rounds_nothing_but_weights(
+    heads: int, head_size: int, ffn: int, lengths: list[int], threads: int, seed: int
+) -> None:
+    """bf16 on AVX2 is float32 of the rounded weights, bit for bit: neither activations nor the order of sums differ."""
+    generator = np.random.default_rng(seed)
+    weights = dataclasses.replace(one_layer(generator, heads * head_size, ffn), heads=heads)
+    ids = generator.integers(0, 50, sum(lengths)).astype(np.int32)
+    offsets = np.cumsum([0, *lengths])
+    vectors = Engine(weights, isa="avx2_bf16", precision="bf16", threads=threads).encode(ids, offsets)
+    expected = Engine(in_bfloat16(weights), isa="avx2", precision="float32", threads=threads).encode(ids, offsets)
+    np.testing.assert_array_equal(vectors, expected)
 
 
 @pytest.mark.parametrize("isa", [name for name in INT8 if name != "portable_int8"])

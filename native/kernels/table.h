@@ -12,7 +12,7 @@ namespace crumb {
 
 enum class Activation : int { gelu = 0, gelu_tanh = 1 };
 
-// What is multiplied: float32 by float32, bfloat16 pairs, or bytes (activations of 8 bits with a step and a zero of their own
+// What is multiplied: float32 by float32, bfloat16 pairs (or float32 by weights of bfloat16), or bytes (activations of 8 bits with a step and a zero of their own
 // per token, weights of 8 bits with a step per output column). Sums are float32, and int32 for bytes; residuals, LayerNorm and
 // softmax are float32 in every case.
 enum class Precision : int { float32 = 0, bf16 = 1, int8 = 2 };

@@ -89,10 +89,11 @@ def load(
             needed where `context` asks for more than there are; see crumb.checkpoint.positions.
         threads: threads a call uses; None for the physical cores available to the process.
         isa: kernels by name; None for CRUMB_ISA, or else the best this CPU runs.
-        precision: "float32"; "bf16", half the memory and on AMD and with AMX twice as fast or more, with a cosine of
-            0.9999 and better to float32; "int8", faster again, at 0.9995 in the mean (0.998 for the worst of short
-            texts) and half the memory of bf16; "auto" takes the fastest on this CPU whose every cosine is above
-            0.9995, which is bf16 or float32: `crumb doctor` says which and why.
+        precision: "float32"; "bf16", half the memory, with AMX or AVX-512 of AMD twice as fast or more (with AVX2
+            alone single queries only are faster), with a cosine of 0.9999 and better to float32; "int8", faster again,
+            at 0.9995 in the mean (0.998 for the worst of short texts) and half the memory of bf16; "auto" takes the
+            fastest on this CPU whose every cosine is above 0.9995, which is bf16 or float32: `crumb doctor` says which
+            and why.
 
     Raises:
         ModelNotFoundError: no such model here.

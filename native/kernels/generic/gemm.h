@@ -6,7 +6,8 @@
 //
 // D supplies: Vec, the float32 vocabulary; Sum, a vector of sums, and zero; Row and Weight, what is multiplied; depth, how many
 // neighbours of k one step takes; load (a vector of panel columns), broadcast (one row's next `depth` elements) and dot
-// (sum + a * b). Where activations are kept in it: Element, read and store of elements from and to float32; exp_degree and
+// (sum + a * b). A policy that lays a line's vectors out among each other has place (where in the line a column is), and its load
+// is told which vector of the line is meant. Where activations are kept in it: Element, read and store of elements from and to float32; exp_degree and
 // exact_gelu, how good softmax weights and GELU have to be (math.h). With a member `apart` what becomes of the sums is compiled
 // apart from the loop: GCC keeps an epilogue's constants in registers throughout and spills the sums where there are too few.
 #pragma once
@@ -79,6 +80,16 @@ static __attribute__((noinline)) void store_apart(const Sum* sums, Store store, 
   }
 }
 
+// Vector n of a line, a line being one step's weights for all columns of a panel.
+template <class D>
+static inline __attribute__((always_inline)) auto load_vector(const typename D::Weight* line, int n) {
+  if constexpr (requires { D::load(line, n); }) {
+    return D::load(line, n);
+  } else {
+    return D::load(line + n * D::Vec::width * D::depth);
+  }
+}
+
 // A tile of MR rows by one panel of NV vectors, held in registers.
 template <class D, int MR, int NV, class Store>
 static inline __attribute__((always_inline)) void gemm_tile(const typename D::Row* a, std::ptrdiff_t lda, int k,
@@ -92,9 +103,9 @@ static inline __attribute__((always_inline)) void gemm_tile(const typename D::Ro
     for (int n = 0; n < NV; ++n) acc[m][n] = D::zero();
   }
   for (int i = 0; i < k; i += D::depth) {
-    decltype(D::load(panel)) b[NV];
+    decltype(load_vector<D>(panel, 0)) b[NV];
     CRUMB_UNROLL
-    for (int n = 0; n < NV; ++n) b[n] = D::load(panel + static_cast<std::ptrdiff_t>(i) * (NV * W) + n * W * D::depth);
+    for (int n = 0; n < NV; ++n) b[n] = load_vector<D>(panel + static_cast<std::ptrdiff_t>(i) * (NV * W), n);
     CRUMB_UNROLL
     for (int m = 0; m < MR; ++m) {
       const auto x = D::broadcast(a + m * lda + i);
@@ -165,7 +176,7 @@ struct Tiled {
       for (int m = 0; m < MR; ++m) {
         const auto x = D::broadcast(rows + m * D::depth);
         CRUMB_UNROLL
-        for (int n = 0; n < NV; ++n) acc[m][n] = D::dot(acc[m][n], x, D::load(weights + n * lanes * D::depth));
+        for (int n = 0; n < NV; ++n) acc[m][n] = D::dot(acc[m][n], x, load_vector<D>(weights, n));
       }
     }
     CRUMB_UNROLL

@@ -17,18 +17,28 @@ struct Direct {
   using D = typename P::Format;
   using V = typename D::Vec;
   using Element = typename D::Element;
+  using Weight = typename D::Weight;
   static constexpr bool kSameElement = std::is_same_v<Element, float>;
+
+  // Where a column is in its line
+  static constexpr int place(int column) {
+    if constexpr (requires { D::place(column); }) {
+      return D::place(column);
+    } else {
+      return column;
+    }
+  }
 
   // Interleaves: [in / depth][panel][depth]
   static void pack(const PackedLinear& layout, const float* const* rows, int count, void* weights, float*, float*) {
-    auto* to = static_cast<Element*>(weights);
+    auto* to = static_cast<Weight*>(weights);
     for (int i = 0; i < layout.slots; ++i) {
       float line[P::panel];
       for (int c = 0; c < P::panel; ++c) line[c] = c < count && i < layout.in ? rows[c][i] : 0.0F;
-      Element elements[P::panel];
-      for (int c = 0; c < P::panel; c += V::width) D::store(V::load(line + c), elements + c, V::width);
-      Element* at = to + static_cast<std::ptrdiff_t>(i / D::depth) * P::panel * D::depth + i % D::depth;
-      for (int c = 0; c < P::panel; ++c) at[c * D::depth] = elements[c];
+      Weight packed[P::panel];
+      for (int c = 0; c < P::panel; c += V::width) D::store(V::load(line + c), packed + c, V::width);
+      Weight* at = to + static_cast<std::ptrdiff_t>(i / D::depth) * P::panel * D::depth + i % D::depth;
+      for (int c = 0; c < P::panel; ++c) at[place(c) * D::depth] = packed[c];
     }
   }
 

@@ -28,9 +28,9 @@ class Engine:
     Args:
         weights: the arrays; linear layers are packed (copied), the word and position tables are used where they lie.
         isa: kernels to use, by a name of `kernels()`; None for CRUMB_ISA, or else the best this CPU runs.
-        precision: what linear layers multiply: "float32"; "bf16", pairs of bfloat16 summed in float32; "int8", bytes
-            with a step per token and per output column; or "auto" (crumb.engine.precision). Residuals, LayerNorm and
-            softmax are float32 in every case.
+        precision: what linear layers multiply: "float32"; "bf16", pairs of bfloat16 summed in float32 (with AVX2 alone
+            only the weights are bfloat16); "int8", bytes with a step per token and per output column; or "auto"
+            (crumb.engine.precision). Residuals, LayerNorm and softmax are float32 in every case.
         threads: threads a call uses unless it says otherwise; None for the physical cores available to the process.
 
     Raises:
