@@ -68,15 +68,17 @@ def serving(env: dict[str, str], *flags: str) -> Iterator[str]:
         process.communicate(timeout=60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(crumb_env: dict[str, str]) -> Iterator[str]:
     # the parent's pipe is not read while it runs: no line for every request
     with serving(crumb_env, "--log-level", "warning") as url:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # of this module, not of the session: until Playwright ends an event loop counts as running in this thread, and
+    # whatever test calls asyncio.run fails
     with sync_api.sync_playwright() as playwright:
         # Chromium refuses its sandbox to root, which containers run tests as
         yield (started := playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]))
@@ -128,7 +130,7 @@ class Visit:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visitor(browser: Browser, server: str) -> Iterator[Visit]:
     found = Visit(browser, server)
     yield found
