@@ -92,7 +92,7 @@ def test_newcomers_do_not_starve_those_that_wait() -> None:
             queue.put(job_of([10]))
         queue.take(100)
         batches += 1
-        assert batches <= 50
+        assert batches <= 100  # every other one
     # nor do they where they need a batch of their own
     other = job_of([100] * 20, MODELS[1])
     queue = Queue(10**9)

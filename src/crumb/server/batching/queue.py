@@ -3,8 +3,8 @@
 Enters: jobs (the tokens of one request). Leaves: runs, the consecutive texts of a job that go into the next batch.
 Knows nothing of threads, engines or clocks: whoever shares a queue between threads holds a lock.
 
-A batch is shared equally among the jobs in it. So a short request is in the next batch however much the long ones still
-have to do; and however many short ones come, the ring has a quarter of a batch in each.
+The two take turns, so neither starves: a short request waits for the batch at work and at most one more, however much
+the long ones still have to do, and its own batch has no long text in it. A batch is shared equally among its jobs.
 """
 
 from __future__ import annotations
@@ -134,18 +134,11 @@ class Queue:
         # what needs several batches waits in the ring from the first, or short ones would wait for its first turn
         self._ring += [job for job in self._fresh if job.tokens_left > budget]
         self._fresh = [job for job in self._fresh if job.tokens_left <= budget]
-        first = self._fresh if self._fresh and not (self._owed and self._ring) else self._ring
-        lane = first[0].lane
-        fresh = [job for job in self._fresh if job.lane == lane]
-        ring = [job for job in self._ring if job.lane == lane]
-        runs: list[Run] = []
-        if fresh:
-            runs += self._turns(fresh, max(budget, wide or 0))
-        if ring:
-            # newcomers go first, but those that wait have a share of every batch
-            left = max(budget - sum(run.tokens for run in runs), budget // 4)
-            runs += (again := self._turns(ring, left))
-        self._owed = bool(self._ring) and not (ring and again)
+        turn = bool(self._ring) and (self._owed or not self._fresh)
+        waiting = self._ring if turn else self._fresh
+        sharing = [job for job in waiting if job.lane == waiting[0].lane]
+        runs = self._turns(sharing, budget if turn else max(budget, wide or 0))
+        self._owed = bool(self._ring) and not turn
         served = {id(run.job) for run in runs}
         self._fresh = [job for job in self._fresh if id(job) not in served]
         self._ring = [job for job in self._ring if id(job) not in served]
