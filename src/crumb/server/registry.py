@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from crumb import catalog
@@ -102,7 +101,7 @@ class Registry:
         served = Served(model, name, int(model.contract.folder.stat().st_mtime))
         self._by_name[name.lower()] = served
         self.models.append(served)
-        for other in _once([*(entry.aliases if entry else ()), *([wanted] if wanted and "/" not in wanted else [])]):
+        for other in [*(entry.aliases if entry else ()), *([wanted] if wanted and "/" not in wanted else [])]:
             if other.lower() not in self._by_name:
                 self._alias(served, other)
 
@@ -111,7 +110,3 @@ class Registry:
             raise SettingsError(f"the name {name!r} is taken by {self._by_name[name.lower()].name}")
         self._by_name[name.lower()] = served
         served.aliases.append(name)
-
-
-def _once(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(names))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crumb.engine.threads import MOST_THREADS
 from crumb.errors import CrumbError
 
 # a scheme and a host, perhaps a port; an extension of a browser has a scheme of its own
@@ -62,7 +63,7 @@ class Settings:
     precision: str = _set(
         "auto", "what is multiplied: int8 is fastest and least exact", choices=("auto", "float32", "bf16", "int8")
     )
-    threads: int = _set(0, "threads of the engine in each worker; 0 as the machine allows", least=0, most=1024)
+    threads: int = _set(0, "threads of the engine in each worker; 0 as the machine allows", least=0, most=MOST_THREADS)
 
     api_key: list[str] = field(
         default_factory=list,
