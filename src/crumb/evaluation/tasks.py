@@ -1,0 +1,86 @@
+"""What can be measured: a task is data, a metric, and what is known of it.
+
+Enters: folders and files, or a generator's name. Leaves: `RetrievalTask` and `StsTask`, which read their data when
+asked. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crumb.evaluation.beir import RetrievalSet
+from crumb.evaluation.sts import StsSet
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure from elsewhere, as its source prints it (usually times 100).
+
+    Attributes:
+        model: what was measured.
+        value: the figure.
+        tolerance: how far ours may be from it.
+        context: tokens of a text that were read; None where that is not known or does not matter.
+        split: of a task in parts, the part.
+        source: where it stands.
+    """
+
+    model: str
+    value: float
+    tolerance: float
+    context: int | None = None
+    split: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class RetrievalTask:
+    """Queries against documents.
+
+    Attributes:
+        name: e.g. "scifact".
+        read: returns the parts, by name: a set each, searched by itself; the task's value is their mean. Most tasks
+            have one part, named "".
+        main: the metric that stands for the task, as ir-measures spells it.
+        files: what was read, for digests; empty where the data are generated (then `recipe` says how).
+        recipe: parameters of generated data.
+        licence: of the data.
+        published: figures from elsewhere.
+        long: whether documents are longer than a usual encoder's context, so that readings are worth comparing.
+    """
+
+    name: str
+    read: Callable[[], Mapping[str, RetrievalSet]]
+    main: str = "nDCG@10"
+    files: tuple[Path, ...] = ()
+    recipe: Mapping[str, object] = field(default_factory=dict)
+    licence: str = ""
+    published: tuple[Published, ...] = ()
+    long: bool = False
+
+
+@dataclass(frozen=True)
+class StsTask:
+    """Pairs of sentences with gold scores; the metric is Spearman's correlation of the cosines with them."""
+
+    name: str
+    read: Callable[[], StsSet]
+    main: str = "Spearman"
+    files: tuple[Path, ...] = ()
+    licence: str = ""
+    published: tuple[Published, ...] = ()
+
+
+Task = RetrievalTask | StsTask
+
+
+def digests(task: Task) -> dict[str, str]:
+    """SHA-256 of each file of a task, by file name."""
+    found = {}
+    for path in task.files:
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
