@@ -84,7 +84,7 @@ def measure_embedded(
         document_cost=_total([v.document_cost for v in vectors.values()]),
         search_seconds=searched,
         data=digests(task) or dict(task.recipe),
-        per_query={query: v for found in values.values() for query, v in found[task.main].items()},
+        per_query={part: found[task.main] for part, found in values.items()},
     )
 
 
@@ -125,7 +125,7 @@ def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None
         document_cost=Cost(0, 0, 0, 0, 0.0),
         search_seconds=0.0,
         data=digests(task),
-        per_query={str(i): float(value) for i, value in enumerate(cosines)},
+        per_query={"": {str(i): float(value) for i, value in enumerate(cosines)}},
         gold=list(pairs.scores),
     )
 
