@@ -59,7 +59,8 @@ def as_html(page: Page) -> str:
 def _section(section: Section, numbers: count[int]) -> str:
     name = _t(section.name)
     blocks = "\n".join(_block(block, numbers) for block in section.blocks)
-    return f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{_t(section.title)}</h2>\n{blocks}\n</section>'
+    title = f'<h2 id="{name}-title">{_t(section.title)}</h2>'
+    return f'<section id="{name}" aria-labelledby="{name}-title">\n{title}\n{blocks}\n</section>'
 
 
 def _block(block: Block, numbers: count[int]) -> str:
@@ -69,7 +70,8 @@ def _block(block: Block, numbers: count[int]) -> str:
         case Code():
             return f'<pre tabindex="0"><code>{_t(block.text, lines=True)}</code></pre>'
         case Figure():
-            return f'<figure id="plot-{_t(block.name)}">\n{block.svg}\n<figcaption>{_t(block.title)}</figcaption>\n</figure>'
+            caption = f"<figcaption>{_t(block.title)}</figcaption>"
+            return f'<figure id="plot-{_t(block.name)}">\n{block.svg}\n{caption}\n</figure>'
         case Table():
             return _table(block, next(numbers))
 

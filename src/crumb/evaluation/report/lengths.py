@@ -35,7 +35,7 @@ class Bin:
 
 
 def relevant_tokens(data: RetrievalSet, tokenizer: Tokenizer) -> dict[str, float]:
-    """Query id to the tokens of its relevant documents, uncut, special tokens included; their mean if there are several."""
+    """Query id to the tokens of its relevant document, uncut, special tokens included; of several, their mean."""
     wanted = {document for grades in data.qrels.values() for document, grade in grades.items() if grade > 0}
     ids = [document for document in data.corpus if document in wanted]
     counts = tokenizer.count([data.corpus[document] for document in ids])

@@ -8,9 +8,8 @@ size there.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,9 +134,7 @@ def heat(
                     continue
                 share = (value - least) / (most - least) if most > least else 1.0
                 step = min(STEPS - 1, int(share * STEPS))
-                axes.add_patch(
-                    Rectangle((j, i), 1, 1, facecolor=marker_of(f"h{step}"), edgecolor=marker_of("paper"))
-                )
+                axes.add_patch(Rectangle((j, i), 1, 1, facecolor=marker_of(f"h{step}"), edgecolor=marker_of("paper")))
                 axes.text(
                     j + 0.5, i + 0.5, shown[i][j], ha="center", va="center", fontsize=8, color=marker_of(ink_on(step))
                 )
@@ -162,7 +159,7 @@ def _canvas(height: float) -> Iterator[tuple[Any, Any]]:
     except ImportError as error:
         raise MissingExtraError(f'plots need matplotlib: pip install "crumb-embed[eval]" ({error})') from None
     ink, faint, edge, paper = (marker_of(name) for name in ("ink", "faint", "edge", "paper"))
-    ours = {
+    ours: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "crumb",
         "text.parse_math": False,  # names hold dollar signs
@@ -201,10 +198,8 @@ def _scale(axes: Any, axis: Any, scale: Any, set_ticks: Any, wanted: Axis) -> No
 
 
 def _drawn(figure: Any, name: str, title: str, description: str) -> Figure:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
     out = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(out, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return Figure(name, title, description, finish(out.getvalue(), name, title, description))
 
 
