@@ -65,7 +65,8 @@ def measure_embedded(
     ranked = {part: rank(vectors[part], setting, ranges) for part in parts}
     searched = time.perf_counter() - started
     for part, data in parts.items():
-        values[part] = score_rankings(data.qrels, as_run(data, ranked[part]), measures)
+        run = as_run(data, ranked[part], drop_same_id=task.drop_same_id)
+        values[part] = score_rankings(data.qrels, run, measures)
     by_part = {part: {m: float(np.mean(list(v.values()))) for m, v in found.items()} for part, found in values.items()}
     return Measured(
         task=task.name,
@@ -88,13 +89,17 @@ def measure_embedded(
     )
 
 
-def as_run(data: RetrievalSet, ranked: Ranked) -> dict[str, dict[str, float]]:
-    """Query id to document id to score, as trec_eval's heirs want it."""
+def as_run(data: RetrievalSet, ranked: Ranked, *, drop_same_id: bool = False) -> dict[str, dict[str, float]]:
+    """Query id to document id to score, as trec_eval's heirs want it; `drop_same_id` as in `RetrievalTask`."""
     ids = list(data.corpus)
-    return {
+    run = {
         query: dict(zip([ids[i] for i in documents], scores.tolist(), strict=True))
         for query, documents, scores in zip(data.queries, ranked.documents.tolist(), ranked.scores, strict=True)
     }
+    if drop_same_id:
+        for query, documents in run.items():
+            documents.pop(query, None)
+    return run
 
 
 def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None) -> Measured:

@@ -16,27 +16,6 @@ from crumb.evaluation.sts import StsSet
 
 
 @dataclass(frozen=True)
-class Published:
-    """A figure from elsewhere, as its source prints it (usually times 100).
-
-    Attributes:
-        model: what was measured.
-        value: the figure.
-        tolerance: how far ours may be from it.
-        context: tokens of a text that were read; None where that is not known or does not matter.
-        split: of a task in parts, the part.
-        source: where it stands.
-    """
-
-    model: str
-    value: float
-    tolerance: float
-    context: int | None = None
-    split: str | None = None
-    source: str = ""
-
-
-@dataclass(frozen=True)
 class RetrievalTask:
     """Queries against documents.
 
@@ -48,7 +27,7 @@ class RetrievalTask:
         files: what was read, for digests; empty where the data are generated (then `recipe` says how).
         recipe: parameters of generated data.
         licence: of the data.
-        published: figures from elsewhere.
+        drop_same_id: whether a document with the query's own id is left out of its ranking (BEIR's ArguAna, …).
         long: whether documents are longer than a usual encoder's context, so that readings are worth comparing.
     """
 
@@ -58,7 +37,7 @@ class RetrievalTask:
     files: tuple[Path, ...] = ()
     recipe: Mapping[str, object] = field(default_factory=dict)
     licence: str = ""
-    published: tuple[Published, ...] = ()
+    drop_same_id: bool = False
     long: bool = False
 
 
@@ -71,7 +50,6 @@ class StsTask:
     main: str = "Spearman"
     files: tuple[Path, ...] = ()
     licence: str = ""
-    published: tuple[Published, ...] = ()
 
 
 Task = RetrievalTask | StsTask
