@@ -7,13 +7,16 @@ documents, and means by length. Knows nothing of models or pages.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from crumb.evaluation.beir import RetrievalSet
 from crumb.text.tokenizer import Tokenizer
+
+Query = TypeVar("Query", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def relevant_tokens(data: RetrievalSet, tokenizer: Tokenizer) -> dict[str, float
     }
 
 
-def by_length(values: Mapping[str, float], tokens: Mapping[str, float], least: int = 32) -> list[Bin]:
+def by_length(values: Mapping[Query, float], tokens: Mapping[Query, float], least: int = 32) -> list[Bin]:
     """Means of queries in bins whose upper bounds double: up to `least` tokens, up to twice that, and so on.
 
     Bins without queries are left out.
