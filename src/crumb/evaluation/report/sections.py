@@ -123,7 +123,7 @@ def _base(record: Record) -> list[Block]:
             else f"{base.model}, {how(base)}."
         )
     ]
-    rows = [
+    rows: list[list[Cell | str]] = [
         [
             d.task,
             points(d.model),
@@ -160,7 +160,7 @@ def _published(rows: Sequence[Beside]) -> list[Block]:
     others = [row for row in rows if row.ours is None]
     found: list[Block] = []
     if ours:
-        cells = [
+        cells: list[list[Cell | str]] = [
             [
                 row.task if row.split is None else f"{row.task}, {row.split}",
                 row.model,
@@ -184,7 +184,7 @@ def _published(rows: Sequence[Beside]) -> list[Block]:
             )
         )
     if others:
-        cells = [
+        rest = [
             [
                 row.task if row.split is None else f"{row.task}, {row.split}",
                 row.model,
@@ -198,7 +198,7 @@ def _published(rows: Sequence[Beside]) -> list[Block]:
             table(
                 "Published figures of other models, or at other contexts",
                 ["task", "model", "context", "published", "source"],
-                cells,
+                rest,
                 words=["model", "source"],
                 folded=bool(ours),
             )
