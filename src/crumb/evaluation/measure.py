@@ -15,9 +15,9 @@ import numpy as np
 
 from crumb.evaluation.beir import RetrievalSet
 from crumb.evaluation.embed import Cost, Embedded, embed, prompts
-from crumb.evaluation.lengths import relevant_tokens
 from crumb.evaluation.metrics import RANKING, score_rankings, spearman
 from crumb.evaluation.rank import Ranked, rank
+from crumb.evaluation.relevant import relevant_tokens
 from crumb.evaluation.results import Measured
 from crumb.evaluation.settings import Setting
 from crumb.evaluation.tasks import RetrievalTask, StsTask, Task, digests

@@ -27,7 +27,7 @@ class Measured:
         per_query: part to query id to the main metric, in a fixed order (the only part of most tasks is ""); empty
             where it was not kept.
         relevant_tokens: part to query id to the tokens of the document that is relevant to it
-            (crumb.evaluation.lengths); empty where they were not counted.
+            (crumb.evaluation.relevant); empty where they were not counted.
         gold: of an STS task the gold scores, in the order of `per_query`, which then holds the pairs' cosines.
         queries, documents: how many.
         query_cost, document_cost: tokens, cuts and seconds.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from crumb.evaluation.compare import MEAN_OF
 from crumb.evaluation.embed import Cost
 from crumb.evaluation.evaluate import Evaluation
-from crumb.evaluation.lengths import Bin, by_length
+from crumb.evaluation.relevant import Bin, by_length
 from crumb.evaluation.report.blocks import Block, Paragraph, table
 from crumb.evaluation.report.plots import Axis, Line, lines
 from crumb.evaluation.report.words import how, points
