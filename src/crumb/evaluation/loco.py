@@ -44,8 +44,8 @@ def task(name: str, data: Path) -> RetrievalTask:
     """One of the twelve; one part, nDCG@10 with grades of 0 and 1.
 
     Its data are, the first that is there: `data`/<name> in BEIR's layout, or the release as it is, in
-    `data`/LoCoV1-Queries and `data`/LoCoV1-Documents. Documents without text are left out, as the authors do (QASPER has
-    some), and so are queries that nothing answers then.
+    `data`/LoCoV1-Queries and `data`/LoCoV1-Documents. Documents without text are left out, as the authors do (QASPER
+    has some), and so are queries that nothing answers then.
 
     Raises:
         KeyError: no such task. (That there are no data is said when they are read, as a FileNotFoundError.)
@@ -75,7 +75,7 @@ def _read(name: str, subset: str, data: Path) -> RetrievalSet:
     files = _found(name, subset, data)
     if not files:
         raise FileNotFoundError(
-            f"{name} is not under {data}. Either bring the release there once (huggingface-cli download {QUERIES} "
+            f"{name} is not under {data}. Either bring the release there once (hf download {QUERIES} "
             f"--repo-type dataset --local-dir {data / 'LoCoV1-Queries'}, and the same with {DOCUMENTS} to "
             f"{data / 'LoCoV1-Documents'}), or put it into {data / name} in BEIR's layout: corpus.jsonl, queries.jsonl "
             "(_id, text), qrels.tsv"

@@ -1,27 +1,25 @@
 """LongEmbed's six tasks (Zhu et al. 2024, arXiv 2404.12096), from disk.
 
-Enters: the folder that holds a user's data. Leaves: `RetrievalTask`s with the benchmark's metrics and published figures.
-Knows nothing of models, and fetches nothing: an error says where the data are to be had.
+Enters: the folder that holds a user's data. Leaves: `RetrievalTask`s with the benchmark's metrics, and its
+figures for one model. Knows nothing of models, and fetches nothing: an error says where the data are to be had.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crumb.evaluation.beir import RetrievalSet, read_retrieval_set
 from crumb.evaluation.lengths import by_length
-from crumb.evaluation.tasks import Published, RetrievalTask
+from crumb.evaluation.tasks import RetrievalTask
 
 SOURCE = "dwzhu/LongEmbed"
 """The data set's id on the Hugging Face Hub; the benchmark's own release, which names no licence."""
 
 _FILES = ("corpus.jsonl", "queries.jsonl", "qrels.jsonl")
-_BASE = "all-MiniLM-L6-v2"
-_RESULTS = "MTEB's result files"
 
 
 @dataclass(frozen=True)
@@ -29,66 +27,60 @@ class _Known:
     """`config`: the folder in the release; `stand_in`: a set of ours with the same texts, in BEIR's layout."""
 
     config: str
-    figure: float
     licence: str
     main: str = "nDCG@10"
     stand_in: str = ""
-    tolerance: float = 0.4
-    of_lengths: Mapping[int, float] | None = None
 
 
 # The four are read from one part each (NarrativeQA, 2WikiMultihopQA: test; QMSum: train and validation; SummScreenFD:
 # validation). Passkey and Needle have eight, one a length of 256 to 32,768 tokens, each with 100 documents and 50
 # queries of its own; the task's figure is the mean of the eight.
 _KNOWN = {
-    "lemb-narrativeqa": _Known("narrativeqa", 18.27, "NarrativeQA: Apache-2.0; its books and scripts: their own"),
-    "lemb-qmsum": _Known("qmsum", 16.32, "QMSum: MIT", stand_in="qmsum-long"),
-    "lemb-summscreenfd": _Known("summ_screen_fd", 54.80, "SummScreen: none stated; ForeverDreaming's transcripts"),
-    "lemb-2wikimqa": _Known("2wikimqa", 46.23, "2WikiMultihopQA: Apache-2.0; Wikipedia: CC BY-SA"),
-    "lemb-needle": _Known(
-        "needle",
-        20.00,
-        "Paul Graham's essays: not freely licensed",
-        "nDCG@1",
-        of_lengths={256: 70, 512: 44, 1024: 24, 2048: 12, 4096: 4},
-        tolerance=1.0,
-    ),
-    "lemb-passkey": _Known(
-        "passkey",
-        23.25,
-        "generated: none stated",
-        "nDCG@1",
-        of_lengths={256: 84, 512: 42, 1024: 38, 2048: 8, 4096: 8},
-        tolerance=1.0,
-    ),
+    "lemb-narrativeqa": _Known("narrativeqa", "NarrativeQA: Apache-2.0; its books and scripts: their own"),
+    "lemb-qmsum": _Known("qmsum", "QMSum: MIT", stand_in="qmsum-long"),
+    "lemb-summscreenfd": _Known("summ_screen_fd", "none stated; transcripts of television series"),
+    "lemb-2wikimqa": _Known("2wikimqa", "2WikiMultihopQA: Apache-2.0; Wikipedia: CC BY-SA"),
+    "lemb-needle": _Known("needle", "none stated; Paul Graham's essays", "nDCG@1"),
+    "lemb-passkey": _Known("passkey", "none stated; generated", "nDCG@1"),
 }
 
 NAMES = tuple(_KNOWN)
 """The six, as `task` takes them."""
+
+FIGURES = {
+    "lemb-narrativeqa": 18.27,
+    "lemb-qmsum": 16.32,
+    "lemb-summscreenfd": 54.80,
+    "lemb-2wikimqa": 46.23,
+    "lemb-needle": 20.00,
+    "lemb-passkey": 23.25,
+}
+"""What MTEB's result files print for all-MiniLM-L6-v2 at 256 tokens, times 100."""
+
+FIGURES_BY_LENGTH = {
+    "lemb-needle": {256: 70, 512: 44, 1024: 24, 2048: 12, 4096: 4},
+    "lemb-passkey": {256: 84, 512: 42, 1024: 38, 2048: 8, 4096: 8},
+}
+"""The same by length, as far as we know them."""
 
 
 def task(name: str, data: Path) -> RetrievalTask:
     """One of the six.
 
     Its data are, the first that is there: `data`/<name> in BEIR's layout; for QMSum `data`/qmsum-long, rebuilt from the
-    original release with the same characters; or `data`/LongEmbed/<config>, the release as it is. Ids of the form
-    q256-0 make parts by length where the task has lengths.
+    original release with the same characters; or `data`/LongEmbed/<config>, the release as it is. Of Passkey and Needle
+    in BEIR's layout, ids of the form q256-0 and d256-0 tell the length.
 
     Raises:
         KeyError: no such task. (That there are no data is said when they are read, as a FileNotFoundError.)
     """
     known = _KNOWN[name]
-    files = _found(name, data)
-    published = [Published(_BASE, known.figure, known.tolerance, context=256, source=_RESULTS)]
-    for length, value in (known.of_lengths or {}).items():
-        published.append(Published(_BASE, value, 2.0, context=256, split=str(length), source=_RESULTS))
     return RetrievalTask(
         name=name,
         read=lambda: _read(name, data),
         main=known.main,
-        files=files,
+        files=_found(name, data),
         licence=known.licence,
-        published=tuple(published),
         long=True,
     )
 
@@ -109,13 +101,13 @@ def _read(name: str, data: Path) -> dict[str, RetrievalSet]:
     known = _KNOWN[name]
     if not files:
         raise FileNotFoundError(
-            f"{name} is not under {data}. Either bring the release there once (huggingface-cli download {SOURCE} "
+            f"{name} is not under {data}. Either bring the release there once (hf download {SOURCE} "
             f"--repo-type dataset --include '{known.config}/*' --local-dir {data / 'LongEmbed'}), or put it into "
             f"{data / name} in BEIR's layout: corpus.jsonl, queries.jsonl (_id, text), qrels.tsv"
         )
     if files[-1].name == "qrels.tsv":
         whole = read_retrieval_set(files[0].parent)
-        return by_length(whole) if known.of_lengths else {"": whole}
+        return by_length(whole) if name in FIGURES_BY_LENGTH else {"": whole}
     return _read_release(name, files)
 
 
