@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from crumb.evaluation.compare import MEAN_OF
 from crumb.evaluation.embed import Cost
 from crumb.evaluation.evaluate import Evaluation
+from crumb.evaluation.lengths import ceiling, ceilings
 from crumb.evaluation.relevant import Bin, by_length
 from crumb.evaluation.report.blocks import Block, Paragraph, table
 from crumb.evaluation.report.plots import Axis, Line, lines
-from crumb.evaluation.report.words import how, points
+from crumb.evaluation.report.words import how, percent, points
 from crumb.evaluation.results import Measured
 
 _FEWEST = 10  # queries of a bin that is drawn; the table has all
@@ -30,10 +31,10 @@ def length_blocks(found: Evaluation) -> list[Block]:
         return []
     rows = []
     for task, mine in bins.items():
-        theirs = {b.high: b for b in others.get(task, [])}
+        theirs = {b.high: points(b.mean) for b in others.get(task, [])}
         for b in mine:
             row = [task, f"{b.low:,} to {b.high:,}", f"{b.queries:,}", points(b.mean), points(b.error)]
-            rows.append([*row, points(theirs[b.high].mean)] if base else row)
+            rows.append([*row, theirs.get(b.high, "")] if base else row)
     drawn = {task: [b for b in mine if b.queries >= _FEWEST] for task, mine in bins.items()}
     drawn = {task: mine for task, mine in drawn.items() if len(mine) > 1}
     # the widest ranges of lengths say most
@@ -151,15 +152,22 @@ def _bins(m: Measured, lengths: Measured) -> list[Bin]:
 
 
 def _lengths_of(task: str, every: Sequence[Measured]) -> list[Block]:
+    """A task whose parts are lengths, beside what a perfect reader of the model's context would have."""
     lengths = sorted({int(part) for m in every for part in m.parts})
     series, rows = [], []
     for m in every:
         name = f"{m.model}, {_way(m)}"
         values = {int(part): found[m.main] for part, found in m.parts.items()}
         series.append(Line(name, list(values), [100 * v for v in values.values()]))
-        rows.append([name, *(points(values[n]) if n in values else "" for n in lengths), points(m.value)])
+        share = m.value / ceiling(m.context, values) if m.setting.reading == "whole" else None
+        shown = [points(values[n]) if n in values else "" for n in lengths]
+        rows.append([name, *shown, points(m.value), "" if share is None else percent(share)])
     said = "; ".join(f"{line.name} from {line.y[0]:.1f} to {line.y[-1]:.1f}" for line in series)
-    main = every[0].main
+    main, context = every[0].main, every[0].context
+    most = ceilings(context, lengths)
+    bound = f"ceiling of {context:,} tokens"
+    rows.append([bound, *(points(most[n]) for n in lengths), points(ceiling(context, lengths)), ""])
+    series = [*series[: _MOST_LINES - 1], Line(bound, lengths, [100 * most[n] for n in lengths], dashed=True)]
     return [
         lines(
             f"long-{_slug(task)}",
@@ -167,9 +175,14 @@ def _lengths_of(task: str, every: Sequence[Measured]) -> list[Block]:
             f"From the shortest to the longest: {said}.",
             Axis("tokens of a document", log2=True, ticks=_ticks(lengths)),
             Axis(f"{main}, times 100"),
-            series[:_MOST_LINES],
+            series,
         ),
-        table(f"{task} by length, times 100", ["", *(f"{n:,}" for n in lengths), "mean"], rows),
+        table(
+            f"{task} by length, times 100. The ceiling is what a perfect reader finds that stops at its context; a "
+            "share of it is given where documents are read whole.",
+            ["", *(f"{n:,}" for n in lengths), "mean", "of its ceiling"],
+            rows,
+        ),
     ]
 
 
