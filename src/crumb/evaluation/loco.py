@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from crumb.evaluation.beir import RetrievalSet, read_retrieval_set
+from crumb.evaluation.beir import RetrievalSet, is_retrieval_folder, read_retrieval_set, set_files
 from crumb.evaluation.tasks import RetrievalTask
 
 QUERIES, DOCUMENTS = "hazyresearch/LoCoV1-Queries", "hazyresearch/LoCoV1-Documents"
@@ -62,9 +62,8 @@ def task(name: str, data: Path) -> RetrievalTask:
 
 def _found(name: str, subset: str, data: Path) -> tuple[Path, ...]:
     """The files of a task; none where it is not there."""
-    files = [*(data / name).glob("corpus.jsonl*"), *(data / name).glob("queries.jsonl*")]
-    if files and (data / name / "qrels.tsv").is_file():
-        return (*files, data / name / "qrels.tsv")
+    if is_retrieval_folder(data / name):
+        return set_files(data / name)
     release = [
         sorted((data / folder).rglob(f"{subset}_test.jsonl"))[:1] for folder in ("LoCoV1-Documents", "LoCoV1-Queries")
     ]
@@ -80,7 +79,7 @@ def _read(name: str, subset: str, data: Path) -> RetrievalSet:
             f"{data / 'LoCoV1-Documents'}), or put it into {data / name} in BEIR's layout: corpus.jsonl, queries.jsonl "
             "(_id, text), qrels.tsv"
         )
-    if files[-1].name == "qrels.tsv":
+    if is_retrieval_folder(data / name):
         return read_retrieval_set(files[0].parent)
     documents, queries = files
     corpus = {str(row["pid"]): row["passage"].strip() for row in _rows(documents, subset) if row["passage"]}

@@ -1,7 +1,7 @@
 """LongEmbed's six tasks (Zhu et al. 2024, arXiv 2404.12096), from disk.
 
-Enters: the folder that holds a user's data. Leaves: `RetrievalTask`s with the benchmark's metrics, and its
-figures for one model. Knows nothing of models, and fetches nothing: an error says where the data are to be had.
+Enters: the folder that holds a user's data. Leaves: `RetrievalTask`s with the benchmark's metrics. Knows nothing of
+models, and fetches nothing: an error says where the data are to be had.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crumb.evaluation.beir import RetrievalSet, read_retrieval_set
+from crumb.evaluation.beir import RetrievalSet, is_retrieval_folder, read_retrieval_set, set_files
 from crumb.evaluation.lengths import by_length
 from crumb.evaluation.tasks import RetrievalTask
 
 SOURCE = "dwzhu/LongEmbed"
 """The data set's id on the Hugging Face Hub; the benchmark's own release, which names no licence."""
 
+_BY_LENGTH = "nDCG@1"  # of the two tasks that come in lengths
 _FILES = ("corpus.jsonl", "queries.jsonl", "qrels.jsonl")
 
 
@@ -40,28 +41,12 @@ _KNOWN = {
     "lemb-qmsum": _Known("qmsum", "QMSum: MIT", stand_in="qmsum-long"),
     "lemb-summscreenfd": _Known("summ_screen_fd", "none stated; transcripts of television series"),
     "lemb-2wikimqa": _Known("2wikimqa", "2WikiMultihopQA: Apache-2.0; Wikipedia: CC BY-SA"),
-    "lemb-needle": _Known("needle", "none stated; Paul Graham's essays", "nDCG@1"),
-    "lemb-passkey": _Known("passkey", "none stated; generated", "nDCG@1"),
+    "lemb-needle": _Known("needle", "none stated; Paul Graham's essays", _BY_LENGTH),
+    "lemb-passkey": _Known("passkey", "none stated; generated", _BY_LENGTH),
 }
 
 NAMES = tuple(_KNOWN)
 """The six, as `task` takes them."""
-
-FIGURES = {
-    "lemb-narrativeqa": 18.27,
-    "lemb-qmsum": 16.32,
-    "lemb-summscreenfd": 54.80,
-    "lemb-2wikimqa": 46.23,
-    "lemb-needle": 20.00,
-    "lemb-passkey": 23.25,
-}
-"""What MTEB's result files print for all-MiniLM-L6-v2 at 256 tokens, times 100."""
-
-FIGURES_BY_LENGTH = {
-    "lemb-needle": {256: 70, 512: 44, 1024: 24, 2048: 12, 4096: 4},
-    "lemb-passkey": {256: 84, 512: 42, 1024: 38, 2048: 8, 4096: 8},
-}
-"""The same by length, as far as we know them."""
 
 
 def task(name: str, data: Path) -> RetrievalTask:
@@ -89,9 +74,8 @@ def _found(name: str, data: Path) -> tuple[Path, ...]:
     """The files of a task; none where it is not there."""
     known = _KNOWN[name]
     for folder in filter(None, (name, known.stand_in)):
-        files = [*(data / folder).glob("corpus.jsonl*"), *(data / folder).glob("queries.jsonl*")]
-        if files and (data / folder / "qrels.tsv").is_file():
-            return (*files, data / folder / "qrels.tsv")
+        if is_retrieval_folder(data / folder):
+            return set_files(data / folder)
     release = tuple(data / "LongEmbed" / known.config / file for file in _FILES)
     return release if all(file.is_file() for file in release) else ()
 
@@ -105,9 +89,9 @@ def _read(name: str, data: Path) -> dict[str, RetrievalSet]:
             f"--repo-type dataset --include '{known.config}/*' --local-dir {data / 'LongEmbed'}), or put it into "
             f"{data / name} in BEIR's layout: corpus.jsonl, queries.jsonl (_id, text), qrels.tsv"
         )
-    if files[-1].name == "qrels.tsv":
+    if is_retrieval_folder(files[0].parent):
         whole = read_retrieval_set(files[0].parent)
-        return by_length(whole) if name in FIGURES_BY_LENGTH else {"": whole}
+        return by_length(whole) if known.main == _BY_LENGTH else {"": whole}
     return _read_release(name, files)
 
 

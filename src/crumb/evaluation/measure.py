@@ -127,7 +127,7 @@ def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None
         precision=model.engine.precision,
         isa=model.engine.isa,
         main=task.main,
-        metrics={task.main: spearman(cosines, pairs.scores)},
+        metrics={task.main: float(spearman(cosines, pairs.scores))},
         parts={},
         queries=n,
         documents=n,
