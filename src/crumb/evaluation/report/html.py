@@ -14,6 +14,7 @@ from crumb.evaluation.report.blocks import Block, Cell, Code, Figure, Page, Para
 from crumb.evaluation.report.palette import properties
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_LONG = 40  # letters of a column that asks for room
 
 
 def as_html(page: Page) -> str:
@@ -77,8 +78,7 @@ def _block(block: Block, numbers: count[int]) -> str:
 
 
 def _table(table: Table, number: int) -> str:
-    words = [place > 0 and title not in table.words for place, title in enumerate(table.columns)]
-    kinds = [' class="number"' if is_number else "" for is_number in words]
+    kinds = [_kind(table, place) for place in range(len(table.columns))]
     heads = "".join(f'<th scope="col"{kind}>{_t(title)}</th>' for title, kind in zip(table.columns, kinds, strict=True))
     rows = "\n".join(
         "<tr>"
@@ -94,6 +94,15 @@ def _table(table: Table, number: int) -> str:
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
     )
     return f"<details>\n<summary>{_t(table.caption)}</summary>\n{shown}\n</details>" if table.folded else shown
+
+
+def _kind(table: Table, place: int) -> str:
+    if place == 0:
+        return ""
+    if table.columns[place] not in table.words:
+        return ' class="number"'
+    longest = max((len(row[place].text) for row in table.rows), default=0)
+    return ' class="words long"' if longest > _LONG else ' class="words"'
 
 
 def _cell(cell: Cell) -> str:

@@ -15,7 +15,7 @@ PLOTS = "plots"
 """The folder of drawings, beside the Markdown."""
 
 # everything that can begin markup inside a line, in CommonMark or in GitHub's additions ($: formulas, @ and #: links)
-_SPECIAL = re.compile(r"([\\`*_{}\[\]|~$@#!])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|~$#!]|(?<!\w)@)")
 # what would make another kind of block of a line that begins with it
 _OPENING = re.compile(r"^[-+=]|^\d(?=\d*[.)])")
 # what GitHub makes a link of by itself

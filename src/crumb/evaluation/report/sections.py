@@ -62,7 +62,7 @@ def _lead(record: Record) -> tuple[Block, ...]:
         tasks = [d for d in found.differences if d.task != "mean"]
         better, worse = (sum(d.clear and (d.difference > 0) is up for d in tasks) for up in (True, False))
         said.append(
-            f"Against {found.base[0].model}: better on {better} of {len(tasks)} tasks, worse on {worse}, on "
+            f"Against {_base_name(record)}: better on {better} of {len(tasks)} tasks, worse on {worse}, on "
             f"{len(tasks) - better - worse} no difference beyond chance ({percent(tasks[0].level)} intervals)."
         )
     repeated = [row for row in record.published if row.reproduced is not None]
@@ -78,6 +78,11 @@ def _lead(record: Record) -> tuple[Block, ...]:
     if not record.complete:
         said.append("The values of each query are missing: what is drawn from them is left out.")
     return (Paragraph(" ".join(said)),)
+
+
+def _base_name(record: Record) -> str:
+    base, model = record.evaluation.base[0], record.evaluation.results[0]
+    return base.model if base.model != model.model else f"{base.model} ({how(base)})"
 
 
 def _results(results: Sequence[Measured]) -> list[Block]:
