@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from crumb.evaluation.published import PUBLISHED, Published, published_for
+from crumb.evaluation.published import PUBLISHED, Published, repeated_by
 from crumb.evaluation.results import Measured
 
 
@@ -64,7 +64,8 @@ def beside(measured: Sequence[Measured]) -> list[Beside]:
     """Every published figure of the tasks that were measured, by task; what we measured too stands first."""
     ours: dict[tuple[str, Published], float] = {}
     for m in measured:
-        for row, value in _repeated(m):
+        for row in repeated_by(m):
+            value = m.value if row.split is None else m.parts[row.split][m.main]
             ours.setdefault((m.task, row), 100 * value)
     rows = [(task, row) for task in dict.fromkeys(m.task for m in measured) for row in PUBLISHED.get(task, ())]
     rows.sort(key=lambda found: found not in ours)
@@ -72,9 +73,3 @@ def beside(measured: Sequence[Measured]) -> list[Beside]:
         Beside(task, row.model, row.context, row.split, row.value, row.tolerance, ours.get((task, row)), row.source)
         for task, row in rows
     ]
-
-
-def _repeated(m: Measured) -> list[tuple[Published, float]]:
-    """The published figures that this one repeats, with ours."""
-    whole = published_for(m)
-    return [] if whole is None else [(whole, m.value)]

@@ -13,7 +13,7 @@ from crumb import __version__
 from crumb.engine.cpu import cpu_name, instruction_sets
 from crumb.engine.threads import available_cores
 
-COMPUTING = ("crumb", "numpy", "ir-measures")
+COMPUTING = ("crumb", "numpy", "ir-measures", "scipy")
 """Versions that figures may depend on."""
 
 
@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
         "versions": {
             "crumb": __version__,
             "python": platform.python_version(),
-            **{name: _version(name) for name in ("numpy", "ir-measures", "tokenizers")},
+            **{name: _version(name) for name in ("numpy", "ir-measures", "scipy", "tokenizers")},
         },
         "cpu": cpu_name(),
         "instruction_sets": instruction_sets(),

@@ -167,7 +167,7 @@ def _published(rows: Sequence[Beside]) -> list[Block]:
     if ours:
         cells: list[list[Cell | str]] = [
             [
-                row.task if row.split is None else f"{row.task}, {row.split}",
+                row.task if row.split is None else f"{row.task}, part {row.split}",
                 row.model,
                 "" if row.context is None else f"{row.context:,}",
                 f"{row.ours:.2f}",
@@ -191,7 +191,7 @@ def _published(rows: Sequence[Beside]) -> list[Block]:
     if others:
         rest = [
             [
-                row.task if row.split is None else f"{row.task}, {row.split}",
+                row.task if row.split is None else f"{row.task}, part {row.split}",
                 row.model,
                 "" if row.context is None else f"{row.context:,}",
                 f"{row.published:.2f}",
