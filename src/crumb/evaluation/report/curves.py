@@ -91,10 +91,10 @@ def long_blocks(found: Evaluation) -> list[Block]:
                 [[task, *(points(values[task, w]) if (task, w) in values else "" for w in ways)] for task in tasks],
             )
         )
-    for task in dict.fromkeys(m.task for m in found.results):
+    for place, task in enumerate(dict.fromkeys(m.task for m in found.results), start=1):
         every = [m for m in (*found.results, *found.rivals, *found.base) if m.task == task and _by_length(m)]
         if every:
-            blocks += _lengths_of(task, every)
+            blocks += _lengths_of(f"long-{place}-{_slug(task)}", task, every)
     return blocks
 
 
@@ -151,17 +151,17 @@ def _bins(m: Measured, lengths: Measured) -> list[Bin]:
     return by_length(values, tokens)
 
 
-def _lengths_of(task: str, every: Sequence[Measured]) -> list[Block]:
+def _lengths_of(name: str, task: str, every: Sequence[Measured]) -> list[Block]:
     """A task whose parts are lengths, beside what a perfect reader of the model's context would have."""
     lengths = sorted({int(part) for m in every for part in m.parts})
     series, rows = [], []
     for m in every:
-        name = f"{m.model}, {_way(m)}"
+        label = f"{m.model}, {_way(m)}"
         values = {int(part): found[m.main] for part, found in m.parts.items()}
-        series.append(Line(name, list(values), [100 * v for v in values.values()]))
+        series.append(Line(label, list(values), [100 * v for v in values.values()]))
         share = m.value / ceiling(m.context, values) if m.setting.reading == "whole" else None
         shown = [points(values[n]) if n in values else "" for n in lengths]
-        rows.append([name, *shown, points(m.value), "" if share is None else percent(share)])
+        rows.append([label, *shown, points(m.value), "" if share is None else percent(share)])
     said = "; ".join(f"{line.name} from {line.y[0]:.1f} to {line.y[-1]:.1f}" for line in series)
     main, context = every[0].main, every[0].context
     most = ceilings(context, lengths)
@@ -170,7 +170,7 @@ def _lengths_of(task: str, every: Sequence[Measured]) -> list[Block]:
     series = [*series[: _MOST_LINES - 1], Line(bound, lengths, [100 * most[n] for n in lengths], dashed=True)]
     return [
         lines(
-            f"long-{_slug(task)}",
+            name,
             f"{task}: {main} by the length of the documents",
             f"From the shortest to the longest: {said}.",
             Axis("tokens of a document", log2=True, ticks=_ticks(lengths)),
@@ -205,4 +205,4 @@ def _left_out(n: int) -> str:
 
 
 def _slug(text: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in text)
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in text[:40])

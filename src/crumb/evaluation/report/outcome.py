@@ -11,7 +11,7 @@ _METRICS = 5  # digits behind the point: enough to see a query change places amo
 
 
 def outcome(found: Reproduction) -> str:
-    """What differs between then and now; a table of every metric, and of whatever else is not as it was; the verdict."""
+    """What differs between then and now; every metric, and whatever else is not as it was; the verdict."""
     lines = [f"data or model: {line}" for line in found.broken]
     lines += [f"changed since: {line}" for line in found.changes]
     lines += [f"not compared: {line}" for line in found.unchecked]

@@ -200,7 +200,7 @@ def _scale(axes: Any, axis: Any, scale: Any, set_ticks: Any, wanted: Axis) -> No
 def _drawn(figure: Any, name: str, title: str, description: str) -> Figure:
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return Figure(name, title, description, finish(out.getvalue(), name, title, description))
+    return Figure(name, title, description, finish(out.getvalue(), f"plot-{name}", title, description))
 
 
 def _short(text: str) -> str:
