@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 
 from crumb.evaluation.catalogue import find_tasks
 from crumb.evaluation.evaluate import Asked, evaluate
+from crumb.evaluation.forms import Form, forms_of
 from crumb.evaluation.generated.hide import Recipe
 from crumb.evaluation.generated.passkey import generate
-from crumb.evaluation.measure import load_for
+from crumb.evaluation.measure import load_for, measure
 from crumb.evaluation.relevant import by_length
 from crumb.evaluation.report.beside import Beside
 from crumb.evaluation.report.blocks import Cell, Code, Page, Paragraph, Section, clean, table
@@ -40,7 +41,9 @@ from crumb.evaluation.report.reproduce import ReproductionError, asked_here, che
 from crumb.evaluation.report.svg import standalone
 from crumb.evaluation.report.words import percent
 from crumb.evaluation.report.write import write_report
+from crumb.evaluation.retained import Retention, with_shares
 from crumb.evaluation.settings import Setting
+from crumb.evaluation.tasks import digests
 
 pytest.importorskip("matplotlib", reason="needs the extra [eval]")
 lxml_html = pytest.importorskip("lxml.html", reason="needs lxml")
@@ -90,16 +93,46 @@ def made(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> SimpleNa
         rivals=True,
     )
     command = ("crumb", "eval", str(folder), "--tasks", AWKWARD, "it's\n```\nso")
-    record = Record.of(evaluate(asked), command, {"scifact": "CC BY 4.0"})
+
+    def measure_again(question: Asked) -> Record:
+        return Record.of(evaluate(question), command, {"scifact": "CC BY 4.0"}, small_forms(question))
+
+    record = measure_again(asked)
     write_report(record, home / "out")
     return SimpleNamespace(
         home=home,
         asked=asked,
+        measure=measure_again,
         record=record,
         folder=home / "out",
         json=json.loads((home / "out" / "report.json").read_text()),
         html=(home / "out" / "report.html").read_text(encoding="utf-8"),
         markdown=(home / "out" / "report.md").read_text(encoding="utf-8"),
+    )
+
+
+def small_forms(asked: Asked) -> Retention:
+    """What small forms of the model keep on two of the tasks."""
+    layers, dimensions, encodings = [2, 1], [32, 16, 8], ["float32", "binary"]
+    tasks = find_tasks(("scifact", AWKWARD), Path(asked.data or ""))
+    values: dict[Form, dict[str, float]] = {}
+    for form in forms_of(["float32"], layers, dimensions, encodings):
+        setting = form.setting(asked.setting)
+        model = load_for(asked.model, setting)
+        values[form] = {task.name: measure(model, task, setting).value for task in tasks}
+    return Retention(
+        model.name,
+        model.fingerprint,
+        model.engine.isa,
+        model.context,
+        asked.setting,
+        {task.name: task.main for task in tasks},
+        {task.name: dict(digests(task)) for task in tasks},
+        ["float32"],
+        layers,
+        dimensions,
+        encodings,
+        with_shares(list(values), values, {("float32", 2): 1000.0, ("float32", 1): 1900.0}),
     )
 
 
@@ -229,6 +262,25 @@ def test_figures_are_those_of_the_record(made: SimpleNamespace) -> None:
     assert published[1][:3] == ["scifact", "all-MiniLM-L6-v2", "256"]
     assert published[1][4] == "64.51"
     assert published[1][7] == "no"
+
+
+def test_what_is_kept_is_a_share_of_the_full_size(made: SimpleNamespace) -> None:
+    cells = made.json["retention"]["cells"]
+    full = cells[0]["values"]
+    kept = next(t for t in tables_of(made.html) if "worst task" in t[0])
+    assert len(kept) == 1 + len(cells) == 1 + 2 * 3 + 3
+    for row, cell in zip(kept[1:], cells, strict=True):
+        shares = {task: value / full[task] for task, value in cell["values"].items()}
+        name = "{precision}, {layers} layers, {dimensions} dimensions, {encoding}".format(**cell)
+        assert row[:4] == [
+            name,
+            percent(float(np.mean(list(shares.values())))),
+            percent(min(shares.values())),
+            words(clean(min(shares, key=lambda task: shares[task]))),
+        ]
+    assert {"dimensions", "encodings", "layers", "grid", "rates"} <= set(
+        re.findall(r"\]\(plots/([a-z]+)\.svg\)", made.markdown)
+    )
 
 
 def test_nothing_that_was_cut_goes_unsaid(made: SimpleNamespace) -> None:
@@ -410,7 +462,7 @@ def test_a_browser_shows_it(made: SimpleNamespace, chromium: Any, width: int, sc
     colours = page.evaluate("""() => {
         const of = (node, what) => getComputedStyle(node)[what];
         const paper = of(document.querySelector("svg path"), "fill");
-        const texts = [...document.querySelectorAll("svg text")].map(node => of(node, "fill"));
+        const texts = [...document.querySelectorAll("figure:not(#plot-grid) text")].map(node => of(node, "fill"));
         return [of(document.body, "backgroundColor"), paper, of(document.body, "color"), ...new Set(texts)];
     }""")
     ground, drawn_on, *inks = ["#" + "".join(f"{int(x):02x}" for x in re.findall(r"\d+", c)[:3]) for c in colours]
@@ -479,7 +531,7 @@ def test_a_difference_of_just_the_tolerance_is_within_it(ours: float | None, rep
 
 def test_measured_again_it_is_equal_to_the_last_bit(made: SimpleNamespace) -> None:
     record = read_record(made.folder)
-    found = reproduce(record, asked_here(record, data=str(made.home / "data")), evaluate)
+    found = reproduce(record, asked_here(record, data=str(made.home / "data")), made.measure)
     assert found.reproduced
     assert (found.changes, found.broken, found.unchecked) == ([], [], [])
     assert {check.verdict for check in found.checks} == {"equal"}
@@ -495,7 +547,7 @@ def test_a_figure_that_was_changed_is_named(made: SimpleNamespace, tmp_path: Pat
     value = data["results"][1]["metrics"]["RR@10"]
     data["results"][1]["metrics"]["RR@10"] = value + 0.01
     (tmp_path / "report.json").write_text(json.dumps(data))
-    found = compared(read_record(tmp_path), made.record.evaluation, made.record.machine)
+    found = compared(read_record(tmp_path), made.record)
     assert not found.reproduced
     wrong = [check for check in found.checks if check.verdict == "differs"]
     assert [(check.figure, check.then, check.now) for check in wrong] == [("RR@10", value + 0.01, value)]
@@ -525,11 +577,11 @@ def test_other_data_and_another_model_reproduce_nothing(made: SimpleNamespace) -
     now = made.record.evaluation
     first = now.results[0]
     other = replace(first, fingerprint="0" * 64, data={**first.data, "qrels.tsv": "f" * 64})
-    found = compared(made.record, replace(now, results=[other, *now.results[1:]]), made.record.machine)
+    found = compared(made.record, replace(made.record, evaluation=replace(now, results=[other, *now.results[1:]])))
     assert not found.reproduced
     assert [check for check in found.checks if check.verdict == "differs"] == []
     assert ["fingerprint" in found.broken[0], "qrels.tsv" in found.broken[1]] == [True, True]
-    found = compared(made.record, replace(now, results=now.results[:-1]), made.record.machine)
+    found = compared(made.record, replace(made.record, evaluation=replace(now, results=now.results[:-1])))
     assert found.broken == ["results: pairs was not measured again"]
 
 
@@ -540,7 +592,7 @@ def test_on_other_kernels_figures_may_differ_a_little(made: SimpleNamespace, mon
     other = next(name for name in FLOAT32 if name != used)
     monkeypatch.setenv("CRUMB_ISA", other)
     asked = asked_here(record)
-    found = reproduce(record, asked, evaluate)
+    found = reproduce(record, asked, made.measure)
     assert found.changes == [f"kernels: float32 on {used} then, float32 on {other} now"]
     assert found.broken == []
     metrics = [check for check in found.checks if check.figure == "nDCG@10"]
@@ -552,7 +604,7 @@ def test_what_else_differs_is_said(made: SimpleNamespace) -> None:
     here = json.loads(json.dumps(made.record.machine))
     here["versions"]["crumb"] = "9.9.9"
     here["cpu"] = "Another"
-    found = compared(made.record, made.record.evaluation, here)
+    found = compared(made.record, replace(made.record, machine=here))
     assert found.changes == [
         f"crumb: {made.record.machine['versions']['crumb']} then, 9.9.9 now",
         f"CPU: {made.record.machine['cpu']} then, Another now",

@@ -121,7 +121,6 @@ def speed_blocks(measured: Mapping[str, Sequence[Measured]]) -> list[Block]:
     best = max(rows, key=lambda row: row[3])
     fastest = max(rows, key=lambda row: row[2])
     return [
-        Paragraph("Speed is that of this run on this machine, tokenising included: no figure to be reproduced."),
         lines(
             "speed",
             f"Mean {MEAN_OF} against tokens a second{_left_out(len(rows) - len(series))}",

@@ -21,6 +21,7 @@ from crumb.evaluation.evaluate import Asked, Evaluation
 from crumb.evaluation.report.beside import Beside, beside
 from crumb.evaluation.report.machine import machine
 from crumb.evaluation.results import Measured
+from crumb.evaluation.retained import Retention
 
 FORMAT = 1
 JSON = "report.json"
@@ -48,6 +49,7 @@ class Record:
         machine: software and CPU (crumb.evaluation.report.machine).
         published: published figures of the tasks.
         licences: of the data, by task, where known.
+        retention: what smaller forms keep; None where it was not asked for.
         complete: whether the values of each query are here; a report.json that travelled alone has none.
     """
 
@@ -57,10 +59,17 @@ class Record:
     machine: Mapping[str, Any]
     published: list[Beside] = field(default_factory=list)
     licences: Mapping[str, str] = field(default_factory=dict)
+    retention: Retention | None = None
     complete: bool = True
 
     @classmethod
-    def of(cls, evaluation: Evaluation, command: tuple[str, ...], licences: Mapping[str, str] | None = None) -> Record:
+    def of(
+        cls,
+        evaluation: Evaluation,
+        command: tuple[str, ...],
+        licences: Mapping[str, str] | None = None,
+        retention: Retention | None = None,
+    ) -> Record:
         """What was just measured, here and now."""
         return cls(
             evaluation,
@@ -69,6 +78,7 @@ class Record:
             machine(),
             beside([*evaluation.results, *evaluation.base, *evaluation.rivals]),
             dict(licences or {}),
+            retention,
         )
 
     @property
@@ -98,6 +108,7 @@ def as_files(record: Record) -> dict[str, bytes]:
         **figures,
         "differences": [d.as_dict() for d in record.evaluation.differences],
         "published": [row.as_dict() for row in record.published],
+        "retention": None if record.retention is None else record.retention.as_dict(),
         "licences": dict(record.licences),
         "per_query": {"file": QUERIES, "sha256": hashlib.sha256(queries).hexdigest()},
     }
@@ -133,6 +144,7 @@ def read_record(path: Path) -> Record:
             found["machine"],
             [Beside.from_dict(row) for row in found["published"]],
             found["licences"],
+            None if found["retention"] is None else Retention.from_dict(found["retention"]),
             each is not None,
         )
     except OSError as error:

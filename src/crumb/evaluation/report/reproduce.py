@@ -17,17 +17,21 @@ from typing import Any, Literal
 
 from crumb.errors import CrumbError
 from crumb.evaluation.compare import Difference
-from crumb.evaluation.evaluate import Asked, Evaluation
-from crumb.evaluation.report.machine import COMPUTING, machine
+from crumb.evaluation.evaluate import Asked
+from crumb.evaluation.report.machine import COMPUTING
 from crumb.evaluation.report.record import Record
 from crumb.evaluation.results import Measured
+from crumb.evaluation.retained import Retention
 from crumb.evaluation.tasks import Task, digests
 
 TOLERANCES = {"float32": 0.001, "bf16": 0.005, "int8": 0.01}
 """How far a figure (0..1) may be from one that other kernels computed, by precision."""
 
+CODED = 0.01
+"""The same for codes, beside the above: a component near 0 may have another sign, which is all that a bit keeps."""
+
 Verdict = Literal["equal", "within tolerance", "differs"]
-Rerun = Callable[[Asked], Evaluation]
+Rerun = Callable[[Asked], Record]
 
 
 class ReproductionError(CrumbError, ValueError):
@@ -89,12 +93,13 @@ def reproduce(record: Record, asked: Asked, rerun: Rerun) -> Reproduction:
     Args:
         record: the report.
         asked: its question as it is to be asked here (`asked_here`).
-        rerun: answers the question: `crumb.evaluation.evaluate.evaluate`.
+        rerun: answers the question, with everything that the report has: `crumb.evaluation.evaluate.evaluate`, and what
+            smaller forms keep if `record.retention` is there.
 
     Raises:
         CrumbError, ValueError, OSError: whatever `rerun` raises.
     """
-    return compared(record, rerun(asked), machine())
+    return compared(record, rerun(asked))
 
 
 def asked_here(record: Record, *, data: str | None = None, tasks: Sequence[str] | None = None) -> Asked:
@@ -136,29 +141,32 @@ def check_data(record: Record, tasks: Sequence[Task]) -> None:
         raise ReproductionError("the data are not those of the report: " + "; ".join(wrong))
 
 
-def compared(record: Record, now: Evaluation, here: Mapping[str, Any]) -> Reproduction:
-    """Every figure of a report beside that of `now`, which was measured on the machine `here`."""
-    then = record.evaluation
-    changes = list(_machine_changes(record.machine, here))
-    same = all(record.machine["versions"].get(name) == here["versions"].get(name) for name in COMPUTING)
+def compared(then: Record, now: Record) -> Reproduction:
+    """Every figure of a report beside that of another one; speeds and dates are not compared."""
+    same = all(then.machine["versions"].get(name) == now.machine["versions"].get(name) for name in COMPUTING)
+    changes = list(_machine_changes(then.machine, now.machine))
     checks: list[Check] = []
     broken: list[str] = []
-    unchecked = [] if record.complete else ["the report came without the values of each query"]
-    for group, olds in record.measured.items():
-        news = list(getattr(now, group))
+    unchecked = [] if then.complete else ["the report came without the values of each query"]
+    for group, olds in then.measured.items():
+        news = now.measured[group]
         for i, old in enumerate(olds):
             new = news[i] if i < len(news) and news[i].task == old.task else None
             if new is None:
                 broken.append(f"{group}: {old.task} was not measured again")
                 continue
             exact = same and (old.isa, old.precision) == (new.isa, new.precision)
-            checks += _checks(group, old, new, 0.0 if exact else _tolerance(old, new))
+            checks += _checks(group, old, new, 0.0 if exact else _tolerance(old.precision, new.precision))
             broken += [line for line in _identity_changes(old, new) if line not in broken]
             changes += [line for line in _kernel_changes(old, new) if line not in changes]
         if len(news) > len(olds):
             broken.append(f"{group}: {len(news) - len(olds)} figures that the report does not have")
     tolerance = max((check.tolerance for check in checks), default=0.0)
-    checks += _difference_checks(then.differences, now.differences, tolerance)
+    checks += _difference_checks(then.evaluation.differences, now.evaluation.differences, tolerance)
+    if then.retention is not None and now.retention is None:
+        broken.append("retention: was not measured again")
+    elif then.retention is not None and now.retention is not None:
+        checks += _retention_checks(then.retention, now.retention, same)
     return Reproduction(checks, changes, broken, unchecked)
 
 
@@ -190,6 +198,17 @@ def _difference_checks(then: Sequence[Difference], now: Sequence[Difference], to
             value = None if new is None else getattr(new, name)
             # both models may be off, in opposite directions
             yield Check(f"difference: {old.task}", name, getattr(old, name), value, 2 * tolerance)
+
+
+def _retention_checks(then: Retention, now: Retention, same: bool) -> Iterator[Check]:
+    here = {cell.form: cell.values for cell in now.cells}
+    for cell in then.cells:
+        form = cell.form
+        exact = same and then.isa == now.isa
+        tolerance = 0.0 if exact else _tolerance(form.precision) + (CODED if form.encoding != "float32" else 0.0)
+        of = f"retention: {form.precision}, {form.layers} layers, {form.dimensions} dimensions, {form.encoding}"
+        for task, value in cell.values.items():
+            yield Check(of, f"{then.tasks[task]} of {task}", value, here.get(form, {}).get(task), tolerance)
 
 
 def _identity_changes(old: Measured, new: Measured) -> Iterator[str]:
@@ -227,8 +246,8 @@ def _machine_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
         yield f"CPU: {then['cpu']} then, {now['cpu']} now"
 
 
-def _tolerance(old: Measured, new: Measured) -> float:
-    return max(TOLERANCES.get(m.precision, max(TOLERANCES.values())) for m in (old, new))
+def _tolerance(*precisions: str) -> float:
+    return max(TOLERANCES.get(precision, max(TOLERANCES.values())) for precision in precisions)
 
 
 def _flat(values: Mapping[str, Mapping[str, float]]) -> dict[tuple[str, str], float]:

@@ -14,6 +14,7 @@ from crumb.evaluation.embed import Cost
 from crumb.evaluation.report.beside import Beside
 from crumb.evaluation.report.blocks import Block, Cell, Code, Page, Paragraph, Section, Table, table
 from crumb.evaluation.report.curves import length_blocks, long_blocks, speed_blocks
+from crumb.evaluation.report.kept import kept_blocks, rate_blocks
 from crumb.evaluation.report.record import Record
 from crumb.evaluation.report.words import either, how, percent, points, signed
 from crumb.evaluation.results import Measured
@@ -31,7 +32,8 @@ def page_of(record: Record, digest: str) -> Page:
         ("published", "Published figures", _published(record.published)),
         ("long", "Long documents", long_blocks(found)),
         ("length", "Score against document length", length_blocks(found)),
-        ("speed", "Score against speed", speed_blocks(record.measured)),
+        ("retention", "What smaller forms keep", [] if record.retention is None else kept_blocks(record.retention)),
+        ("speed", "Score against speed", _speed(record)),
         ("cut", "What was cut", _cut(record)),
         ("data", "Data", _data(record)),
         ("how", "How it was made", _how(record)),
@@ -209,6 +211,14 @@ def _published(rows: Sequence[Beside]) -> list[Block]:
             )
         )
     return found
+
+
+def _speed(record: Record) -> list[Block]:
+    found = speed_blocks(record.measured)
+    if record.retention is not None:
+        found += rate_blocks(record.retention)
+    note = Paragraph("Speed is that of this run on this machine, tokenising included: no figure to be reproduced.")
+    return [note, *found] if found else []
 
 
 def _cut(record: Record) -> list[Block]:
