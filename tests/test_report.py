@@ -283,6 +283,18 @@ def test_what_is_kept_is_a_share_of_the_full_size(made: SimpleNamespace) -> None
     )
 
 
+def test_every_row_by_length_has_a_name_of_its_own(made: SimpleNamespace) -> None:
+    rows = next(t for t in tables_of(made.html) if "of its ceiling" in t[0])[1:]
+    names = [row[0] for row in rows]
+    assert len(set(names)) == len(names) == 5
+    ways = ("256 tokens", "mean of 256-token chunks", "best of 256-token chunks", "256 tokens, layers=1")
+    assert names[:4] == [f"all-MiniLM-L6-v2, {way}" for way in ways]
+    # what a perfect reader of 256 tokens finds in 64, 128, 256 and 512
+    assert rows[-1][1:] == ["100.00", "100.00", "100.00", "50.00", "87.50", ""]
+    whole = next(m for m in made.json["results"] if m["task"] == "passkey-gen")
+    assert rows[0][-1] == percent(whole["metrics"]["nDCG@1"] / 0.875)
+
+
 def test_nothing_that_was_cut_goes_unsaid(made: SimpleNamespace) -> None:
     cut = next(t for t in tables_of(made.html) if "tokens lost" in t[0])
     lost = [

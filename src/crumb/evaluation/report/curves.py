@@ -154,8 +154,9 @@ def _lengths_of(name: str, task: str, every: Sequence[Measured]) -> list[Block]:
     """A task whose parts are lengths, beside what a perfect reader of the model's context would have."""
     lengths = sorted({int(part) for m in every for part in m.parts})
     series, rows = [], []
+    mixed = len({m.precision for m in every}) > 1
     for m in every:
-        label = f"{m.model}, {_way(m)}"
+        label = f"{m.model}, {_way(m)}" + (f", {m.precision}" if mixed else "")
         values = {int(part): found[m.main] for part, found in m.parts.items()}
         series.append(Line(label, list(values), [100 * v for v in values.values()]))
         share = m.value / ceiling(m.context, values) if m.setting.reading == "whole" else None
@@ -190,9 +191,13 @@ def _by_length(m: Measured) -> bool:
 
 
 def _way(m: Measured) -> str:
-    if m.setting.reading == "whole":
-        return f"{m.context:,} tokens"
-    return f"{m.setting.reading} of {m.setting.chunk:,} tokens"
+    """How documents were read, and whatever else of the setting is not the default."""
+    kinds = {"chunk-mean": "mean", "chunk-best": "best"}
+    rest = {k: v for k, v in m.setting.as_dict().items() if k not in ("context", "precision", "reading", "chunk")}
+    read = f"{m.context:,} tokens"
+    if m.setting.reading in kinds:
+        read = f"{kinds[m.setting.reading]} of {m.setting.chunk:,}-token chunks"
+    return ", ".join([read, *(f"{key}={value}" for key, value in rest.items())])
 
 
 def _ticks(values: Sequence[float]) -> dict[float, str]:

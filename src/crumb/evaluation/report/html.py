@@ -90,7 +90,7 @@ def _table(table: Table, number: int) -> str:
     # what is wider than the screen scrolls by itself, by keyboard too
     shown = (
         f'<div class="scroll" role="region" aria-labelledby="table-{number}" tabindex="0">\n<table>\n'
-        f'<caption id="table-{number}">{_t(table.caption)}</caption>\n'
+        f'<caption id="table-{number}"><span>{_t(table.caption)}</span></caption>\n'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
     )
     return f"<details>\n<summary>{_t(table.caption)}</summary>\n{shown}\n</details>" if table.folded else shown

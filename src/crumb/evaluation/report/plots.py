@@ -165,6 +165,8 @@ def _canvas(height: float) -> Iterator[tuple[Any, Any]]:
         "svg.hashsalt": "crumb",
         "text.parse_math": False,  # names hold dollar signs
         "axes.formatter.use_mathtext": False,
+        "axes.formatter.useoffset": False,
+        "axes.formatter.limits": (-9, 9),  # numbers in full
         "font.family": ["DejaVu Sans"],  # comes with matplotlib; wider than the page's fonts, so that those fit
         "font.size": 9,
         "text.color": ink,
@@ -187,12 +189,14 @@ def _canvas(height: float) -> Iterator[tuple[Any, Any]]:
 
 
 def _scale(axes: Any, axis: Any, scale: Any, set_ticks: Any, wanted: Axis) -> None:
-    from matplotlib.ticker import NullLocator, ScalarFormatter
+    from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
     if wanted.log2:
         scale("log", base=2)
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(ScalarFormatter(useOffset=False))
+        axis.set_major_formatter(ScalarFormatter())
+    elif wanted.ticks is None:
+        axis.set_major_locator(MaxNLocator(6))
     if wanted.ticks is not None:
         set_ticks(list(wanted.ticks), [clean(text) for text in wanted.ticks.values()])
     axis.set_label_text(clean(wanted.label))

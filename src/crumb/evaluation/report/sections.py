@@ -55,7 +55,7 @@ def mean_of(measured: Sequence[Measured]) -> float | None:
 def _lead(record: Record) -> tuple[Block, ...]:
     found = record.evaluation
     first = found.results[0]
-    said = [f"{first.model}, {how(first)}; {record.created}."]
+    said = []
     mean = mean_of(found.results)
     if mean is not None:
         n = sum(m.main == MEAN_OF for m in found.results)
@@ -79,7 +79,7 @@ def _lead(record: Record) -> tuple[Block, ...]:
     )
     if not record.complete:
         said.append("The values of each query are missing: what is drawn from them is left out.")
-    return (Paragraph(" ".join(said)),)
+    return (Paragraph(f"{first.model}, {how(first)}; {record.created}."), Paragraph(" ".join(said)))
 
 
 def _base_name(record: Record) -> str:
