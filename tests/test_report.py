@@ -595,6 +595,14 @@ def test_other_data_and_another_model_reproduce_nothing(made: SimpleNamespace) -
     assert ["fingerprint" in found.broken[0], "qrels.tsv" in found.broken[1]] == [True, True]
     found = compared(made.record, replace(made.record, evaluation=replace(now, results=now.results[:-1])))
     assert found.broken == ["results: pairs was not measured again"]
+    assert not found.reproduced
+    found = compared(made.record, replace(made.record, retention=None))
+    assert found.broken == ["retention: was not measured again"]
+    cells = made.record.retention.cells
+    cut = replace(made.record.retention, cells=cells[:-1], fingerprint="1" * 64)
+    found = compared(made.record, replace(made.record, retention=cut))
+    assert [(check.now, check.verdict) for check in found.checks if check.verdict != "equal"] == [(None, "differs")] * 2
+    assert "1111111111111111…" in found.broken[0]
 
 
 @pytest.mark.skipif(len(FLOAT32) < 2, reason="this CPU runs one kernel only")

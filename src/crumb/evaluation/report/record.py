@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -153,11 +153,6 @@ def read_record(path: Path) -> Record:
         if isinstance(error, ReportError):
             raise
         raise ReportError(f"{path} is no report of crumb eval, or it is damaged ({error!r})") from None
-
-
-def without_values(m: Measured) -> Measured:
-    """A figure without what belongs to each query."""
-    return replace(m, per_query={}, relevant_tokens={}, gold=[])
 
 
 def _read_each(path: Path, digest: str) -> dict[tuple[str, int], dict[str, Any]] | None:

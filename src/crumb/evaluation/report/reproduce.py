@@ -167,6 +167,7 @@ def compared(then: Record, now: Record) -> Reproduction:
         broken.append("retention: was not measured again")
     elif then.retention is not None and now.retention is not None:
         checks += _retention_checks(then.retention, now.retention, same)
+        broken += [line for line in _retention_changes(then.retention, now.retention) if line not in broken]
     return Reproduction(checks, changes, broken, unchecked)
 
 
@@ -212,12 +213,22 @@ def _retention_checks(then: Retention, now: Retention, same: bool) -> Iterator[C
 
 
 def _identity_changes(old: Measured, new: Measured) -> Iterator[str]:
+    yield from _model_changes(old, new)
+    yield from _data_changes(old.task, old.data, new.data)
+
+
+def _retention_changes(then: Retention, now: Retention) -> Iterator[str]:
+    yield from _model_changes(then, now)
+    for task, data in then.data.items():
+        yield from _data_changes(task, data, now.data.get(task, {}))
+
+
+def _model_changes(old: Measured | Retention, new: Measured | Retention) -> Iterator[str]:
     if old.fingerprint != new.fingerprint:
         yield (
             f"{old.model} is another model or has another context: its fingerprint is {new.fingerprint[:16]}…, that of "
             f"the report {old.fingerprint[:16]}…"
         )
-    yield from _data_changes(old.task, old.data, new.data)
 
 
 def _data_changes(task: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
