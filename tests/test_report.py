@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -37,7 +38,14 @@ from crumb.evaluation.report.outcome import outcome
 from crumb.evaluation.report.palette import COLOURS, STEPS, ink_on
 from crumb.evaluation.report.plots import Axis, Line, heat, lines
 from crumb.evaluation.report.record import Record, ReportError, read_record
-from crumb.evaluation.report.reproduce import ReproductionError, asked_here, check_data, compared, reproduce
+from crumb.evaluation.report.reproduce import (
+    ReproductionError,
+    asked_here,
+    check_data,
+    check_models,
+    compared,
+    reproduce,
+)
 from crumb.evaluation.report.svg import standalone
 from crumb.evaluation.report.words import percent
 from crumb.evaluation.report.write import write_report
@@ -444,8 +452,6 @@ def test_everything_can_be_told_from_its_ground(scheme: int) -> None:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    import shutil
-
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("needs a Chromium on the path")
@@ -570,8 +576,6 @@ def test_a_figure_that_was_changed_is_named(made: SimpleNamespace, tmp_path: Pat
 
 
 def test_other_data_are_refused_before_anything_is_measured(made: SimpleNamespace, tmp_path: Path) -> None:
-    import shutil
-
     data = shutil.copytree(made.home / "data", tmp_path / "data")
     check_data(made.record, find_tasks(made.asked.tasks, data))
     file = data / "scifact" / "corpus.jsonl"
@@ -583,6 +587,17 @@ def test_other_data_are_refused_before_anything_is_measured(made: SimpleNamespac
     assert "qrels" not in str(caught.value)
     with pytest.raises(ReproductionError, match="pairs is not here"):
         check_data(made.record, find_tasks(["scifact"], made.home / "data"))
+
+
+def test_another_model_is_refused_before_anything_is_measured(made: SimpleNamespace, tmp_path: Path) -> None:
+    check_models(made.record, asked_here(made.record))
+    folder = Path(shutil.copytree(made.asked.model, tmp_path / "all-MiniLM-L6-v2"))
+    check_models(made.record, asked_here(made.record, model=str(folder)))
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ReproductionError, match="all-MiniLM-L6-v2 is not the model of the report"):
+        check_models(made.record, asked_here(made.record, model=str(folder)))
 
 
 def test_other_data_and_another_model_reproduce_nothing(made: SimpleNamespace) -> None:

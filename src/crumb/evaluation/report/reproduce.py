@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from crumb import store
+from crumb.checkpoint import read_contract
 from crumb.errors import CrumbError
 from crumb.evaluation.compare import Difference
 from crumb.evaluation.evaluate import Asked
@@ -23,6 +25,7 @@ from crumb.evaluation.report.record import Record
 from crumb.evaluation.results import Measured
 from crumb.evaluation.retained import Retention
 from crumb.evaluation.tasks import Task, digests
+from crumb.model import with_context
 
 TOLERANCES = {"float32": 0.001, "bf16": 0.005, "int8": 0.01}
 """How far a figure (0..1) may be from one that other kernels computed, by precision."""
@@ -102,18 +105,21 @@ def reproduce(record: Record, asked: Asked, rerun: Rerun) -> Reproduction:
     return compared(record, rerun(asked))
 
 
-def asked_here(record: Record, *, data: str | None = None, tasks: Sequence[str] | None = None) -> Asked:
+def asked_here(
+    record: Record, *, data: str | None = None, tasks: Sequence[str] | None = None, model: str | None = None
+) -> Asked:
     """The report's question for this machine.
 
     Args:
         record: the report.
         data: where data lie here; None for where they lay.
         tasks: what to call the tasks here; None for their names, if `data` is given, or else as they were called.
+        model: what to call the model here; None for what it was called. (Fingerprints tell whether it is the same.)
 
     A precision that the CPU chose then is asked for by name, so that another CPU does not choose another.
     """
     found = record.evaluation
-    asked = replace(found.asked, data=found.asked.data if data is None else data)
+    asked = replace(found.asked, data=found.asked.data if data is None else data, model=model or found.asked.model)
     if tasks is not None or data is not None:
         asked = replace(asked, tasks=tuple(tasks or [m.task for m in found.results]))
     for field, group in (("setting", found.results), ("compare_setting", found.base)):
@@ -139,6 +145,28 @@ def check_data(record: Record, tasks: Sequence[Task]) -> None:
         wrong += _data_changes(m.task, m.data, digests(task) or dict(getattr(task, "recipe", {})))
     if wrong:
         raise ReproductionError("the data are not those of the report: " + "; ".join(wrong))
+
+
+def check_models(record: Record, asked: Asked) -> None:
+    """Makes sure that the models here are those of the report, before hours are spent.
+
+    Raises:
+        ReproductionError: a fingerprint differs.
+        CrumbError, ValueError: a model cannot be had.
+    """
+    found = record.evaluation
+    sides = [(asked.model, asked.setting, found.results)]
+    if asked.compare is not None:
+        sides.append((asked.compare, asked.compare_setting, found.base))
+    for name, setting, measured in sides:
+        contract = with_context(
+            read_contract(store.resolve(name, fetch=name is None)), setting.context, setting.positions
+        )
+        if measured and contract.fingerprint != measured[0].fingerprint:
+            raise ReproductionError(
+                f"{contract.name} is not the model of the report, or crumb reads its folder differently by now: its "
+                f"fingerprint is {contract.fingerprint}, that of the report {measured[0].fingerprint}"
+            )
 
 
 def compared(then: Record, now: Record) -> Reproduction:
