@@ -631,8 +631,8 @@ def test_on_other_kernels_figures_may_differ_a_little(made: SimpleNamespace, mon
     assert found.changes == [f"kernels: float32 on {used} then, float32 on {other} now"]
     assert found.broken == []
     metrics = [check for check in found.checks if check.figure == "nDCG@10"]
-    # 45 queries in each set
-    assert {round(check.tolerance, 9) for check in metrics} == {round(0.02 / 45**0.5, 9)}
+    # 45 queries in each set, 40 where a pass key is hidden
+    assert {round(check.tolerance, 9) for check in metrics} == {round(0.02 / n**0.5, 9) for n in (45, 40)}
     assert {check.tolerance for check in found.checks if check.figure == "document tokens"} == {0.0}
 
 

@@ -11,6 +11,7 @@ other way, and figures may differ by `TOLERANCES`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -189,8 +190,9 @@ def compared(then: Record, now: Record) -> Reproduction:
                 broken.append(f"{group}: {old.task} was not measured again")
                 continue
             exact = same and (old.isa, old.precision) == (new.isa, new.precision)
-            allowed[old.task] = 0.0 if exact else max(allowed.get(old.task, 0.0), _tolerance(old, new))
-            checks += _checks(group, old, new, 0.0 if exact else _tolerance(old, new))
+            tolerance = 0.0 if exact else _tolerance(old, new)
+            allowed[old.task] = max(allowed.get(old.task, 0.0), tolerance)
+            checks += _checks(group, old, new, tolerance)
             broken += [line for line in _identity_changes(old, new) if line not in broken]
             changes += [line for line in _kernel_changes(old, new) if line not in changes]
         if len(news) > len(olds):
@@ -212,7 +214,9 @@ def _checks(group: str, old: Measured, new: Measured, tolerance: float) -> Itera
     for part in {**old.parts, **new.parts}:
         before, after = old.parts.get(part, {}), new.parts.get(part, {})
         for name in {**before, **after}:  # of fewer queries than the whole
-            yield Check(of, f"{name} of {part}", before.get(name), after.get(name), tolerance * len(old.parts) ** 0.5)
+            yield Check(
+                of, f"{name} of {part}", before.get(name), after.get(name), tolerance * math.sqrt(len(old.parts))
+            )
     for name in ("queries", "documents"):
         yield Check(of, name, getattr(old, name), getattr(new, name), 0.0)
     for side in ("query_cost", "document_cost"):
@@ -245,13 +249,8 @@ def _retention_checks(then: Retention, now: Retention, same: bool, queries: Mapp
         each = 0.0 if same and then.isa == now.isa else _allowed([form.precision], form.encoding != "float32")
         of = f"retention: {form.precision}, {form.layers} layers, {form.dimensions} dimensions, {form.encoding}"
         for task, value in cell.values.items():
-            yield Check(
-                of,
-                f"{then.tasks[task]} of {task}",
-                value,
-                here.get(form, {}).get(task),
-                each / queries.get(task, _FEW) ** 0.5,
-            )
+            tolerance = each / math.sqrt(queries.get(task, _FEW))
+            yield Check(of, f"{then.tasks[task]} of {task}", value, here.get(form, {}).get(task), tolerance)
 
 
 def _identity_changes(old: Measured, new: Measured) -> Iterator[str]:
@@ -302,7 +301,7 @@ def _machine_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
 def _tolerance(old: Measured, new: Measured) -> float:
     """Of a mean over the queries."""
     each = _allowed([old.precision, new.precision], old.setting.stored != "float32")
-    return each / max(old.queries, 1) ** 0.5
+    return each / math.sqrt(max(old.queries, 1))
 
 
 def _allowed(precisions: Sequence[str], coded: bool) -> float:
