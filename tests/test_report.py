@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crumb.evaluation.catalogue import find_tasks
+from crumb.evaluation.contamination import Contamination, contamination
 from crumb.evaluation.evaluate import Asked, evaluate
 from crumb.evaluation.forms import Form, forms_of
 from crumb.evaluation.generated.hide import Recipe
@@ -103,7 +104,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> SimpleNa
     command = ("crumb", "eval", str(folder), "--tasks", AWKWARD, "it's\n```\nso")
 
     def measure_again(question: Asked) -> Record:
-        return Record.of(evaluate(question), command, {"scifact": "CC BY 4.0"}, small_forms(question))
+        licences = {"scifact": "CC BY 4.0"}
+        return Record.of(evaluate(question), command, licences, small_forms(question), trained(question))
 
     record = measure_again(asked)
     write_report(record, home / "out")
@@ -142,6 +144,22 @@ def small_forms(asked: Asked) -> Retention:
         encodings,
         with_shares(list(values), values, {("float32", 2): 1000.0, ("float32", 1): 1900.0}),
     )
+
+
+def trained(asked: Asked) -> Contamination:
+    """What the sets share with training texts that have some of their documents, whole and in part."""
+    home = Path(asked.data or "").parent
+    rows = [json.loads(line) for line in (home / "data/scifact/corpus.jsonl").read_text().splitlines()]
+    file = home / "training" / f"{AWKWARD}.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    texts = [rows[30]["text"], rows[40]["text"][: len(rows[40]["text"]) // 2], "nothing of the kind"]
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    return contamination(find_tasks(("scifact", AWKWARD), home / "data"), [file])
+
+
+def light(record: Record) -> Record:
+    """The same without what takes time to draw."""
+    return replace(record, retention=None, evaluation=replace(record.evaluation, rivals=[], base=[], differences=[]))
 
 
 def words(text: str) -> str:
@@ -213,7 +231,7 @@ def test_what_is_no_report(tmp_path: Path, content: str | None, message: str) ->
 
 
 def test_a_full_disk_leaves_the_older_report_alone(made: SimpleNamespace, tmp_path: Path) -> None:
-    write_report(made.record, tmp_path)
+    write_report(light(made.record), tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     # a limit on the size of files stands in for the disk; report.html is the largest
     program = (
@@ -222,7 +240,7 @@ def test_a_full_disk_leaves_the_older_report_alone(made: SimpleNamespace, tmp_pa
         "from crumb.evaluation.report.write import write_report\n"
         "record = read_record(Path(sys.argv[1]))\n"
         "from dataclasses import replace; record = replace(record, created='later')\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
         "write_report(record, Path(sys.argv[1]))\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
@@ -235,8 +253,7 @@ def test_drawings_of_an_older_report_go(made: SimpleNamespace, tmp_path: Path) -
     (tmp_path / "plots" / "mine.svg").write_text("kept: there was no report here")
     write_report(made.record, tmp_path)
     assert (tmp_path / "plots" / "mine.svg").exists()
-    evaluation = replace(made.record.evaluation, rivals=[], base=[], differences=[])
-    write_report(replace(made.record, evaluation=evaluation), tmp_path)
+    write_report(light(made.record), tmp_path)
     named = set(re.findall(r"\]\(plots/([^)]*)\)", (tmp_path / "report.md").read_text()))
     assert {path.name for path in (tmp_path / "plots").iterdir()} == named
 
@@ -301,6 +318,14 @@ def test_every_row_by_length_has_a_name_of_its_own(made: SimpleNamespace) -> Non
     assert rows[-1][1:] == ["100.00", "100.00", "100.00", "50.00", "87.50", ""]
     whole = next(m for m in made.json["results"] if m["task"] == "passkey-gen")
     assert rows[0][-1] == percent(whole["metrics"]["nDCG@1"] / 0.875)
+
+
+def test_what_tests_share_with_training_texts_is_told(made: SimpleNamespace) -> None:
+    shared = next(t for t in tables_of(made.html) if "verbatim" in t[0])
+    (row,) = [dict(zip(shared[0], r, strict=True)) for r in shared[1:] if r[:2] == ["scifact", "passages"]]
+    assert (row["texts"], row["verbatim"], row["shared"]) == ("45", f"1 ({percent(1 / 45)})", f"2 ({percent(2 / 45)})")
+    most = next(t for t in tables_of(made.html) if "longest run of words" in t[0])
+    assert ["scifact", "passages", "d30&<30>", "100 %"] in [r[:4] for r in most]
 
 
 def test_nothing_that_was_cut_goes_unsaid(made: SimpleNamespace) -> None:
@@ -613,6 +638,8 @@ def test_other_data_and_another_model_reproduce_nothing(made: SimpleNamespace) -
     assert not found.reproduced
     found = compared(made.record, replace(made.record, retention=None))
     assert found.broken == ["retention: was not measured again"]
+    found = compared(made.record, replace(made.record, contamination=None))
+    assert [found.reproduced, "training texts" in found.unchecked[0]] == [True, True]
     cells = made.record.retention.cells
     cut = replace(made.record.retention, cells=cells[:-1], fingerprint="1" * 64)
     found = compared(made.record, replace(made.record, retention=cut))

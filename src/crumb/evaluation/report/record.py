@@ -17,6 +17,7 @@ from typing import Any
 
 from crumb.errors import CrumbError
 from crumb.evaluation.compare import Difference
+from crumb.evaluation.contamination import Contamination
 from crumb.evaluation.evaluate import Asked, Evaluation
 from crumb.evaluation.report.beside import Beside, beside
 from crumb.evaluation.report.machine import machine
@@ -50,6 +51,7 @@ class Record:
         published: published figures of the tasks.
         licences: of the data, by task, where known.
         retention: what smaller forms keep; None where it was not asked for.
+        contamination: what tests share with training texts; None where it was not asked for.
         complete: whether the values of each query are here; a report.json that travelled alone has none.
     """
 
@@ -60,6 +62,7 @@ class Record:
     published: list[Beside] = field(default_factory=list)
     licences: Mapping[str, str] = field(default_factory=dict)
     retention: Retention | None = None
+    contamination: Contamination | None = None
     complete: bool = True
 
     @classmethod
@@ -69,6 +72,7 @@ class Record:
         command: tuple[str, ...],
         licences: Mapping[str, str] | None = None,
         retention: Retention | None = None,
+        contamination: Contamination | None = None,
     ) -> Record:
         """What was just measured, here and now."""
         return cls(
@@ -79,6 +83,7 @@ class Record:
             beside([*evaluation.results, *evaluation.base, *evaluation.rivals]),
             dict(licences or {}),
             retention,
+            contamination,
         )
 
     @property
@@ -109,6 +114,7 @@ def as_files(record: Record) -> dict[str, bytes]:
         "differences": [d.as_dict() for d in record.evaluation.differences],
         "published": [row.as_dict() for row in record.published],
         "retention": None if record.retention is None else record.retention.as_dict(),
+        "contamination": None if record.contamination is None else record.contamination.as_dict(),
         "licences": dict(record.licences),
         "per_query": {"file": QUERIES, "sha256": hashlib.sha256(queries).hexdigest()},
     }
@@ -145,6 +151,7 @@ def read_record(path: Path) -> Record:
             [Beside.from_dict(row) for row in found["published"]],
             found["licences"],
             None if found["retention"] is None else Retention.from_dict(found["retention"]),
+            None if found["contamination"] is None else Contamination.from_dict(found["contamination"]),
             each is not None,
         )
     except OSError as error:

@@ -20,6 +20,7 @@ from crumb import store
 from crumb.checkpoint import read_contract
 from crumb.errors import CrumbError
 from crumb.evaluation.compare import Difference
+from crumb.evaluation.contamination import Contamination
 from crumb.evaluation.evaluate import Asked
 from crumb.evaluation.report.machine import COMPUTING
 from crumb.evaluation.report.record import Record
@@ -204,6 +205,11 @@ def compared(then: Record, now: Record) -> Reproduction:
         queries = {m.task: m.queries for m in then.evaluation.results}
         checks += _retention_checks(then.retention, now.retention, same, queries)
         broken += [line for line in _retention_changes(then.retention, now.retention) if line not in broken]
+    if then.contamination is not None:
+        if now.contamination is None:
+            unchecked.append("what tests share with training texts: those are not part of a report's data")
+        else:
+            checks += _contamination_checks(then.contamination, now.contamination)
     return Reproduction(checks, changes, broken, unchecked)
 
 
@@ -213,10 +219,9 @@ def _checks(group: str, old: Measured, new: Measured, tolerance: float) -> Itera
         yield Check(of, name, old.metrics.get(name), new.metrics.get(name), tolerance)
     for part in {**old.parts, **new.parts}:
         before, after = old.parts.get(part, {}), new.parts.get(part, {})
-        for name in {**before, **after}:  # of fewer queries than the whole
-            yield Check(
-                of, f"{name} of {part}", before.get(name), after.get(name), tolerance * math.sqrt(len(old.parts))
-            )
+        wider = tolerance * math.sqrt(len(old.parts))  # a part has fewer queries than the whole
+        for name in {**before, **after}:
+            yield Check(of, f"{name} of {part}", before.get(name), after.get(name), wider)
     for name in ("queries", "documents"):
         yield Check(of, name, getattr(old, name), getattr(new, name), 0.0)
     for side in ("query_cost", "document_cost"):
@@ -251,6 +256,15 @@ def _retention_checks(then: Retention, now: Retention, same: bool, queries: Mapp
         for task, value in cell.values.items():
             tolerance = each / math.sqrt(queries.get(task, _FEW))
             yield Check(of, f"{then.tasks[task]} of {task}", value, here.get(form, {}).get(task), tolerance)
+
+
+def _contamination_checks(then: Contamination, now: Contamination) -> Iterator[Check]:
+    for task, sides in then.tasks.items():
+        for side, old in sides.items():
+            new = now.tasks.get(task, {}).get(side)
+            for name in ("texts", "short", "verbatim", "half", "shared"):
+                value = None if new is None else getattr(new, name)
+                yield Check(f"contamination: {task}, {side}", name, getattr(old, name), value, 0.0)
 
 
 def _identity_changes(old: Measured, new: Measured) -> Iterator[str]:

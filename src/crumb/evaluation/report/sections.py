@@ -16,6 +16,7 @@ from crumb.evaluation.report.blocks import Block, Cell, Code, Page, Paragraph, S
 from crumb.evaluation.report.curves import length_blocks, long_blocks, speed_blocks
 from crumb.evaluation.report.kept import kept_blocks, rate_blocks
 from crumb.evaluation.report.record import Record
+from crumb.evaluation.report.shared import shared_blocks
 from crumb.evaluation.report.words import either, how, percent, points, signed
 from crumb.evaluation.results import Measured
 
@@ -35,6 +36,11 @@ def page_of(record: Record, digest: str) -> Page:
         ("retention", "What smaller forms keep", [] if record.retention is None else kept_blocks(record.retention)),
         ("speed", "Score against speed", _speed(record)),
         ("cut", "What was cut", _cut(record)),
+        (
+            "contamination",
+            "What tests share with training texts",
+            [] if record.contamination is None else shared_blocks(record.contamination),
+        ),
         ("data", "Data", _data(record)),
         ("how", "How it was made", _how(record)),
     ]
