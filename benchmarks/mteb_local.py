@@ -2,8 +2,8 @@
 
     python -m benchmarks.mteb_local SET... [--context N] [--precision P]
 
-A SET is a folder in BEIR's layout or a file of sentence pairs. Tasks are instances of mteb's own classes, held in memory:
-nothing is fetched, and nothing is kept in mteb's cache. Ends with 1 where two scores differ by more than 1e-4.
+A SET is a folder in BEIR's layout or a file of sentence pairs. Tasks are instances of mteb's own classes, held in
+memory: nothing is fetched, and nothing is kept in mteb's cache. Ends with 1 where two scores differ by more than 1e-4.
 """
 
 from __future__ import annotations
