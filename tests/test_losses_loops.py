@@ -162,12 +162,12 @@ def espresso(
                 wanted[:, column] *= -1
         value = loss.loss(Embedded.of_rows(first, hard), Targets())
         if loss.compress:
-            square = sum((first[i, j] - wanted[i, j]) ** 2 for i in range(len(first)) for j in range(k)) / first.numel()
-            kl = torch.zeros((), dtype=torch.float64)
+            kl = torch.zeros(())
             for row, target in zip(first, wanted, strict=True):
-                t = np.array(slow.softmax(list(target / heat)))
-                kl = kl + sum(t[j] * (np.log(t[j]) - torch.log_softmax(row / heat, 0)[j]) for j in range(k))
-            value = value + loss.compress * (square + heat * kl / len(first))
+                t = torch.tensor(slow.softmax(list(target / heat)))
+                kl = kl + (t * (t.log() - torch.log_softmax(row / heat, 0))).sum() / len(first)
+            square = (first - torch.from_numpy(wanted)).square().mean()
+            value = value + loss.compress * (square + heat * kl)
         return value
 
     value = loss.loss(Embedded.of_rows(rows[depth], hard), Targets()) + small(depth)
@@ -197,7 +197,7 @@ def test_espresso(seed: int, n: int, hard: int, **options: Any) -> None:
     )
     rows = {layer: embedded.rows().requires_grad_() for layer, embedded in given_layers.items()}
     found = loss({layer: Embedded.of_rows(leaf, hard) for layer, leaf in rows.items()}, Targets())
-    same(found.detach(), expected.item())
+    assert found.item() == pytest.approx(expected.item(), rel=1e-7)
     found.backward()
     for layer, leaf in rows.items():
         torch.testing.assert_close(leaf.grad, gradients[layer], rtol=1e-6, atol=1e-9)
