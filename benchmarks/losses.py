@@ -2,8 +2,8 @@
 
     python -m benchmarks.losses [--examples 64] [--negatives 1] [--rounds 15]
 
-Losses take turns, so that what else the machine does falls on all of them. Reported are medians, and their ratios to the
-contrastive loss in the same run.
+Losses take turns, so that what else the machine does falls on all of them. Reported are medians, and their ratios to
+the contrastive loss in the same run.
 """
 
 from __future__ import annotations
