@@ -137,6 +137,7 @@ class Espresso:
             related = (vectors.T @ vectors / vectors.shape[1] ** 0.5).softmax(-1)  # [d, d]
             if self.as_published:
                 left, values, _ = torch.svd_lowrank(related, q=self.dimensions)
-                return vectors @ (left * values)
-            left, values, _ = torch.linalg.svd(related)
-            return vectors @ (left * values)[:, : self.dimensions]
+            else:
+                left, values, _ = torch.linalg.svd(related)
+            wanted: Tensor = vectors @ (left * values)[:, : self.dimensions]
+        return wanted
