@@ -97,7 +97,9 @@ def _value(hint: Any, data: Any, where: str) -> Any:
             return None
         choices = [arg for arg in args if arg is not type(None)]
         fitting = [arg for arg in choices if _fits(arg, data)]
-        return _value(fitting[0] if fitting else choices[0] if len(choices) == 1 else hint, data, where)
+        if not fitting and len(choices) > 1:
+            raise RecipeError(f"{where}: {_shown(data)}, expected {_expected(hint)}")
+        return _value(fitting[0] if fitting else choices[0], data, where)
     if is_dataclass(hint):
         return _dataclass(hint, data, where)
     if not _fits(hint, data):
