@@ -14,9 +14,14 @@ import numpy as np
 import torch
 
 
-def seed_step(seed: int, stage: int, step: int, rank: int) -> None:
-    """Seeds the generators of every library that a step may draw from, on every device."""
-    digest = hashlib.blake2b(f"{seed}/{stage}/{step}/{rank}".encode(), digest_size=8).digest()
+def seed_step(seed: int, *place: int) -> None:
+    """Seeds the generators of every library that a step may draw from, on every device.
+
+    Args:
+        seed: the recipe's.
+        place: what tells this draw from others: stage, step, the process's rank, the chunk.
+    """
+    digest = hashlib.blake2b(repr((seed, *place)).encode(), digest_size=8).digest()
     number = int.from_bytes(digest, "little")
     random.seed(number)
     np.random.seed(number % 2**32)
