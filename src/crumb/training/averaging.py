@@ -32,9 +32,8 @@ class Average:
     def update(self) -> None:
         """Takes the parameters' present values in."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(
-            list(self.tensors.values()), [tensor.detach() for tensor in self._weights.values()], 1 - decay
-        )
+        for name, tensor in self._weights.items():
+            self.tensors[name].lerp_(tensor.detach(), 1 - decay)
         self.updates += 1
 
     @contextmanager

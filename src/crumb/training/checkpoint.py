@@ -4,13 +4,13 @@ Enters: named groups of tensors and plain JSON data. Leaves: a folder of safeten
 not at all, and the same read again. Knows nothing of what the tensors mean. There are no pickles.
 
 Random numbers are no part of it: what a step draws is decided by the seed and the step's number (trainer/seeds.py).
+A checkpoint without any group is the beginning of a stage: its weights are the result of the stage before it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crumb.errors import TrainingError
-from crumb.training.folders import sweep, whole
+from crumb.training.folders import remove, whole
 
 STATE = "state.json"
 FORMAT = 1
@@ -54,8 +54,7 @@ def write_checkpoint(folder: Path, place: Place, groups: Groups, state: Mapping[
         The checkpoint's folder. If one of that name was there, it is replaced.
     """
     path = folder / str(place)
-    if path.exists():  # a run that was resumed at an older checkpoint comes by again
-        shutil.rmtree(path)
+    remove(path)  # a run that was resumed at an older checkpoint comes by again
     with whole(path) as partial:
         for name, tensors in groups.items():
             save_file(
@@ -65,7 +64,7 @@ def write_checkpoint(folder: Path, place: Place, groups: Groups, state: Mapping[
         data = {"format": FORMAT, "groups": sorted(groups), **state}
         (partial / STATE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     for _, old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+        remove(old)
     return path
 
 
@@ -80,8 +79,7 @@ def checkpoints(folder: Path) -> list[tuple[Place, Path]]:
 
 
 def latest(folder: Path) -> tuple[Place, Path] | None:
-    """The newest checkpoint, after what a killed writer left has been removed; None where there is none."""
-    sweep(folder)
+    """The newest whole checkpoint; None where there is none."""
     found = checkpoints(folder)
     return found[-1] if found else None
 

@@ -58,8 +58,17 @@ def move_in(source: Path, target: Path, last: str) -> None:
     _sync(target)
 
 
+def remove(folder: Path) -> None:
+    """Removes a folder so that a kill leaves no half of it under its name; nothing happens if there is none."""
+    if folder.exists():
+        partial = folder.with_name(folder.name + PARTIAL)
+        shutil.rmtree(partial, ignore_errors=True)
+        folder.rename(partial)
+        shutil.rmtree(partial)
+
+
 def sweep(folder: Path) -> None:
-    """Removes what a killed `whole` left below `folder`."""
+    """Removes what a kill in the middle of `whole` or `remove` left in `folder`."""
     for path in folder.glob(f"*{PARTIAL}"):
         shutil.rmtree(path)
 

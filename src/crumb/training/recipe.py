@@ -84,7 +84,7 @@ class BatchSettings:
         require(self.size > 1, "size", f"is {self.size}, expected at least 2: the loss compares examples")
         require(self.tokens is None or self.tokens > 0, "tokens", f"is {self.tokens}, expected at least 1")
         require(self.chunk is None or self.chunk > 0, "chunk", f"is {self.chunk}, expected at least 1")
-        require(self.alpha >= 0, "alpha", f"is {self.alpha:g}, expected at least 0")
+        require(0 <= self.alpha <= 1, "alpha", f"is {self.alpha:g}, expected a number from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,28 @@ class OptimiserSettings:
 
 
 @dataclass(frozen=True)
+class EvaluationSet:
+    """A folder in BEIR's layout.
+
+    Attributes:
+        path: relative as sources' paths are.
+        sha256: as `crumb.training.data.digest` gives it; null for whatever is there, and the resolved recipe says it.
+    """
+
+    path: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sha256 is not None:
+            _digest("sha256", self.sha256)
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """Scores while training: mean nDCG@10 over retrieval sets, of the averaged weights where there are such.
 
     Attributes:
-        sets: folders in BEIR's layout, relative as the sources' paths are. They choose the weights that are kept, so
-            they are no test sets.
+        sets: they choose the weights that are kept, so they are no test sets.
         every: steps from one evaluation to the next; there is one before the first step and one after the last.
         patience: evaluations without a new best after which the stage ends; null never ends it early.
         margin: what a new best must be better by.
@@ -131,7 +147,7 @@ class EvaluationSettings:
             "last" the last ones.
     """
 
-    sets: tuple[str, ...]
+    sets: tuple[EvaluationSet, ...]
     every: int
     patience: int | None = None
     margin: float = 0.0
@@ -204,6 +220,8 @@ class Stage:
         require(0 <= self.dropout < 1, "dropout", f"is {self.dropout:g}, expected a share from 0 to below 1")
         fits = self.averaging is None or 0 < self.averaging < 1
         require(fits, "averaging", f"is {self.averaging}, expected a decay between 0 and 1, or null")
+        fits = self.positions is None or self.context is not None
+        require(fits, "positions", f"is {self.positions}, but no context says how many rows are wanted")
         rise = self.schedule.rise(self.steps)
         require(rise <= self.steps, "schedule.warmup", f"is {rise} steps, but the stage has {self.steps}")
 

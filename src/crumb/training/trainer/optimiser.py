@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from crumb.training.recipe import OptimiserSettings
+from crumb.training.trainer.weights import like, whole
 
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 
@@ -50,25 +51,27 @@ class Optimiser:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         self._adamw.step()
         self._adamw.zero_grad(set_to_none=True)
-        full = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        return float(full)
+        return float(whole([("norm", norm)])["norm"])
 
     def state(self) -> dict[str, Tensor]:
-        """AdamW's moments and counts, by "kind/parameter"; parameters that never had a gradient have none."""
-        return {
-            f"{kind}/{self._names[parameter]}": values[kind]
+        """AdamW's moments and counts, by "kind/parameter"; parameters that never had a gradient have none.
+
+        All processes must ask.
+        """
+        return whole(
+            (f"{kind}/{self._names[parameter]}", values[kind])
             for parameter, values in self._adamw.state.items()
             for kind in _STATE
-        }
+        )
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Puts back what `state` gave."""
         for parameter, name in self._names.items():
             if f"step/{name}" not in state:
                 continue
-            values = {kind: state[f"{kind}/{name}"].clone() for kind in _STATE}
+            # fused AdamW keeps its counts beside the parameters
             self._adamw.state[parameter] = {
-                # fused AdamW keeps its counts beside the parameters
-                kind: value.to(device=parameter.device)
-                for kind, value in values.items()
+                "step": state[f"step/{name}"].to(parameter.device).clone(),
+                "exp_avg": like(state[f"exp_avg/{name}"], parameter).clone(),
+                "exp_avg_sq": like(state[f"exp_avg_sq/{name}"], parameter).clone(),
             }

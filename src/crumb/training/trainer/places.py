@@ -6,9 +6,11 @@ came to be is in `training/`.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from crumb.training.folders import sweep
 from crumb.training.recipe import Recipe
 
 
@@ -49,6 +51,13 @@ class Places:
     def result(self, recipe: Recipe, stage: int) -> Path:
         """The model that a stage has made."""
         return self.training / "stages" / f"{stage:02d}-{recipe.stages[stage].name}"
+
+    def clean(self) -> None:
+        """Removes what a kill left half written."""
+        for folder in (self.training, self.checkpoints, self.training / "stages"):
+            sweep(folder)
+            for path in folder.glob(".*"):  # Encoder.save's
+                shutil.rmtree(path)
 
     @property
     def config(self) -> Path:
