@@ -17,7 +17,8 @@ def _refuse(loss: object, name: str, expected: str) -> None:
     raise ValueError(f"{type(loss).__name__}: {name} must be {expected}, got {getattr(loss, name)!r}")
 
 
-def _number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Finite, and not True or False."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -25,7 +26,7 @@ def above_zero(loss: object, *names: str) -> None:
     """Each is a finite number above 0."""
     for name in names:
         value: Any = getattr(loss, name)
-        if not _number(value) or value <= 0:
+        if not is_number(value) or value <= 0:
             _refuse(loss, name, "a number above 0")
 
 
@@ -33,14 +34,14 @@ def not_negative(loss: object, *names: str) -> None:
     """Each is a finite number, 0 or above."""
     for name in names:
         value: Any = getattr(loss, name)
-        if not _number(value) or value < 0:
+        if not is_number(value) or value < 0:
             _refuse(loss, name, "a number, 0 or above")
 
 
 def number(loss: object, *names: str) -> None:
     """Each is a finite number."""
     for name in names:
-        if not _number(getattr(loss, name)):
+        if not is_number(getattr(loss, name)):
             _refuse(loss, name, "a number")
 
 
@@ -59,14 +60,14 @@ def one_of(loss: object, name: str, known: Collection[str | None]) -> None:
 
 def count(loss: object, name: str) -> None:
     """It is a whole number from 1."""
-    if not _whole(getattr(loss, name)):
+    if not is_count(getattr(loss, name)):
         _refuse(loss, name, "a whole number from 1")
 
 
 def counts(loss: object, name: str) -> None:
     """It is a tuple of different whole numbers from 1, not empty."""
     values: Any = getattr(loss, name)
-    if not isinstance(values, tuple) or not values or not all(map(_whole, values)) or len(set(values)) < len(values):
+    if not isinstance(values, tuple) or not values or not all(map(is_count, values)) or len(set(values)) < len(values):
         _refuse(loss, name, "different whole numbers from 1")
 
 
@@ -77,7 +78,7 @@ def weights(loss: object, name: str, beside: str) -> None:
     if values is not None and (
         not isinstance(values, tuple)
         or len(values) != wanted
-        or not all(_number(value) and value >= 0 for value in values)
+        or not all(is_number(value) and value >= 0 for value in values)
         or not any(values)
     ):
         _refuse(loss, name, f"{wanted} numbers, 0 or above and not all 0, one for each of {beside}")
@@ -92,5 +93,6 @@ def plain(loss: object, name: str) -> None:
         _refuse(loss, name, "a loss")
 
 
-def _whole(value: object) -> bool:
+def is_count(value: object) -> bool:
+    """A whole number from 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1

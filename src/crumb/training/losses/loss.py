@@ -139,7 +139,7 @@ class LayerwiseLoss(Protocol):
     Layer 0, where a loss asks for it, is what the first layer gets: the pooled token embeddings.
     """
 
-    def layers(self, depth: int) -> tuple[int, ...]:
+    def wants(self, depth: int) -> tuple[int, ...]:
         """The layers that it wants of a model that has `depth` of them, ascending, the last one included."""
         ...
 
@@ -165,6 +165,17 @@ def needed(value: T | None, loss: object, what: str) -> T:
     if value is None:
         raise ValueError(f"{type(loss).__name__} needs {what}, and this batch has none")
     return value
+
+
+def layer_of(layers: dict[int, Embedded], layer: int, loss: object) -> Embedded:
+    """A layer's vectors, which `loss` cannot do without.
+
+    Raises:
+        ValueError: the layer is not there.
+    """
+    if layer not in layers:
+        raise ValueError(f"{type(loss).__name__} needs layer {layer}, and has {', '.join(map(str, sorted(layers)))}")
+    return layers[layer]
 
 
 def part(name: str, loss: Callable[[Vectors, Targets], Tensor], vectors: Vectors, targets: Targets) -> Tensor:
