@@ -32,9 +32,8 @@ def write_card(path: Path, prepared: Prepared, events: Sequence[Event], curves: 
     parts = [
         _front(prepared),
         f"# {recipe.name}\n\n{recipe.description.strip()}".rstrip(),
-        f"Trained by [crumb](https://pypi.org/project/crumb-embed/) from {recipe.base} by the recipe in `recipe.yaml`, "
-        f"which repeats it: `crumb train recipe.yaml --out DIR`. Vectors have {contract.dimensions} dimensions; texts of "
-        f"up to {contract.context} tokens are read.",
+        f"Trained by crumb from {recipe.base} by the recipe in `recipe.yaml`, which repeats it: `crumb train recipe.yaml "
+        f"--out DIR`. Vectors have {contract.dimensions} dimensions; texts of up to {contract.context} tokens are read.",
         _use(recipe.name),
         _data(prepared, events),
         _figures(prepared, events),
@@ -123,9 +122,8 @@ def _training(prepared: Prepared, events: Sequence[Event], curves: Sequence[str]
 
 
 def _stage(stage: Stage, done: Event | None) -> str:
-    kind = stage.loss.get("kind", "")
     said = [
-        f"**{stage.name}**: {kind} loss".replace(":  loss", ":"),
+        f"**{stage.name}**: loss `{json.dumps(stage.loss)}`",
         f"batches of {stage.batch.size} examples" + (f" and {stage.batch.tokens} tokens" if stage.batch.tokens else ""),
         f"AdamW at {stage.optimiser.rate:g}, {stage.schedule.kind}",
     ]

@@ -13,7 +13,7 @@ from crumb import store
 from crumb.checkpoint import read_contract
 from crumb.errors import CrumbError, RecipeError
 from crumb.training.data import DataError, Source, digest
-from crumb.training.losses import make
+from crumb.training.losses import as_layerwise, make
 from crumb.training.recipe import EvaluationSet, Recipe, SourceSettings, Stage
 
 
@@ -71,7 +71,7 @@ def prepare(recipe: Recipe, roots: tuple[Path, ...]) -> Prepared:
                 f"{where}.positions: missing: a context of {stage.context} needs more than the model's {rows} rows"
             )
         rows = max(rows, stage.context or 0)
-        stages.append(_stage(stage, where, roots))
+        stages.append(_stage(stage, where, layers, roots))
     return Prepared(replace(recipe, base_fingerprint=contract.fingerprint, stages=tuple(stages)), base, roots)
 
 
@@ -85,11 +85,11 @@ def _base(recipe: Recipe, roots: tuple[Path, ...]) -> Path:
         raise RecipeError(f"base: {error}") from None
 
 
-def _stage(stage: Stage, where: str, roots: tuple[Path, ...]) -> Stage:
+def _stage(stage: Stage, where: str, layers: int, roots: tuple[Path, ...]) -> Stage:
     try:
-        make(stage.loss)
-    except (ValueError, TypeError) as error:
-        raise RecipeError(f"{where}.loss: {error}") from None
+        as_layerwise(make(stage.loss)).wants(layers)
+    except ValueError as error:
+        raise RecipeError(f"{where}.{error}") from None  # its message begins with the place below the loss
     for i, settings in enumerate(stage.sources):
         at = f"{where}.sources[{i}]"
         _same(f"{at}.path", _find(settings.path, roots, f"{at}.path"), settings.sha256)

@@ -178,7 +178,7 @@ class Stage:
 
     Attributes:
         name: unique in the recipe.
-        loss: the loss's tree, as crumb.training.losses.make takes it.
+        loss: a name, a mapping or a list, as crumb.training.losses.make takes it.
         sources: what is trained on; a batch holds examples of one source.
         steps: updates of the weights.
         context: longest text in tokens; null for the model's own.
@@ -194,7 +194,7 @@ class Stage:
     """
 
     name: str
-    loss: dict[str, Any]
+    loss: Any
     sources: tuple[SourceSettings, ...]
     steps: int
     optimiser: OptimiserSettings
@@ -215,6 +215,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         require(bool(_NAME.fullmatch(self.name)), "name", f"is {self.name!r}, expected letters, digits, '.', '_', '-'")
+        kind = type(self.loss).__name__
+        fits = isinstance(self.loss, str | dict | list)
+        require(fits, "loss", f"is a {kind}, expected a name, a mapping or a list")
         require(bool(self.sources), "sources", "is empty, expected at least one")
         require(self.steps > 0, "steps", f"is {self.steps}, expected at least 1")
         require(0 <= self.dropout < 1, "dropout", f"is {self.dropout:g}, expected a share from 0 to below 1")

@@ -25,7 +25,7 @@ from crumb.training.encoder import Encoder, freeze, parameter_groups
 from crumb.training.folders import remove
 from crumb.training.folders import whole as whole_folder
 from crumb.training.logs import Log
-from crumb.training.losses import make
+from crumb.training.losses import as_layerwise, make
 from crumb.training.stopping import Stopping
 from crumb.training.trainer.optimiser import Optimiser
 from crumb.training.trainer.places import Places
@@ -90,7 +90,7 @@ class StageRun:
         }
         self.optimiser = Optimiser(groups, names, stage.optimiser)
         self.average = None if stage.averaging is None else Average(self.encoder.named_parameters(), stage.averaging)
-        self.step = Step(self.encoder, self.module, make(stage.loss), stage, world)
+        self.step = Step(self.encoder, self.module, as_layerwise(make(stage.loss)), stage, world)
         self.mixture = Mixture(
             prepared.sources(number),
             size=stage.batch.size,

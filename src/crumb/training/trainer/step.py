@@ -26,7 +26,7 @@ from crumb.errors import TrainingError
 from crumb.training.batch import Batch, Floats
 from crumb.training.distributed import World
 from crumb.training.encoder import Encoder, TokenBatch
-from crumb.training.losses import Embedded, LayerwiseLoss, Loss, Targets
+from crumb.training.losses import Embedded, LayerwiseLoss, Targets, text_keys
 from crumb.training.recipe import Stage
 
 Rows = dict[int, Tensor]  # layer -> [texts, dimensions]
@@ -47,20 +47,18 @@ class Step:
     Args:
         encoder: what is trained.
         module: the same, as it is called: itself, or wrapped for several processes.
-        loss: of the vectors of one layer, or of several.
+        loss: of the vectors of the layers that it wants.
         stage: its batch's chunk, prompts and offsets are read.
         world: the processes.
     """
 
-    def __init__(
-        self, encoder: Encoder, module: nn.Module, loss: Loss | LayerwiseLoss, stage: Stage, world: World
-    ) -> None:
+    def __init__(self, encoder: Encoder, module: nn.Module, loss: LayerwiseLoss, stage: Stage, world: World) -> None:
         self._encoder = encoder
         self._module = module
         self._loss = loss
         self._stage = stage
         self._world = world
-        self._layers = loss.layers(encoder.layers) if isinstance(loss, LayerwiseLoss) else (encoder.layers,)
+        self._layers = loss.wants(encoder.layers)
 
     def __call__(self, batch: Batch, seed: Callable[[int], None]) -> Done:
         """Adds the batch's gradients to the parameters'.
@@ -139,10 +137,7 @@ class Step:
 
     def _loss_of(self, rows: Rows, mine: Tensor, texts: int, batch: Batch, targets: Targets) -> Tensor:
         whole = {layer: _in_order(part, mine.to(part.device), texts, self._world) for layer, part in rows.items()}
-        embedded = {layer: Embedded.of_rows(part, batch.negatives) for layer, part in whole.items()}
-        if isinstance(self._loss, LayerwiseLoss):
-            return self._loss(embedded, targets)
-        return self._loss(embedded[self._layers[-1]], targets)
+        return self._loss({layer: Embedded.of_rows(part, batch.negatives) for layer, part in whole.items()}, targets)
 
     def _backward(self, value: Tensor) -> None:
         # gradients of the weights are averaged over processes, and each has a part of the sum
@@ -163,6 +158,7 @@ class Step:
             scores=moved(batch.scores()),
             teacher_queries=moved(batch.teacher_queries),
             teacher_positives=moved(batch.teacher_positives),
+            texts=text_keys(batch.texts()).to(self._world.device),
         )
 
 
