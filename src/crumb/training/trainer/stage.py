@@ -184,7 +184,10 @@ class StageRun:
         self._save(trial)
         figures: Figures | None = None
         if self.validation is not None:
-            figures = self.validation.score(trial)
+            try:
+                figures = self.validation.score(trial)
+            except ValueError as error:  # vectors that are not finite
+                raise TrainingError(f"the weights of step {self.done} cannot be evaluated: {error}") from None
         mean = self.world.of_leader(0.0 if figures is None else figures.mean)
         best = self.stopping.take(self.done, mean)
         if figures is None or self.log is None:
