@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "soup": ("crumb.cli.soup", "interpolate models in weight space"),
     "calibrate": ("crumb.cli.calibrate", "measure a model's ranges over texts, for codes of one byte a dimension"),
     "eval": ("crumb.cli.eval", "how good a model is: retrieval sets and sentence pairs, beside published figures"),
+    "mine": ("crumb.cli.mine", "hard negatives for training data, by words and by models"),
+    "distill": ("crumb.cli.distill", "teachers' scores and vectors for training data"),
     "bench": ("crumb.cli.bench", "how fast this machine encodes, in every precision"),
     "doctor": ("crumb.cli.doctor", "this machine, the engine, the model, and a short self-test"),
 }

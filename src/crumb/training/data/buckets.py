@@ -23,8 +23,8 @@ Ints = npt.NDArray[np.int64]
 
 # A bucket has at least so many batches, so that rows meet others from one epoch to the next, and goes on while its
 # rows are no longer than this many times its first: what is left unused of a token budget.
-BATCHES = 16
-STRETCH = 1.15
+BATCHES = 8
+STRETCH = 1.1
 # Rows of one key need as many batches as they are. More batches are made for them while those stay as full as this.
 FULLNESS = 0.9
 
