@@ -1,8 +1,8 @@
 """A trained model as a folder that others load.
 
 Enters: tensors with BERT's names, the contract, and the folder the model came from. Leaves: a Hugging Face folder,
-whole or not at all. Knows nothing of modules or training. What belongs to the weights that were (crumb.json's calibration,
-a model card, exports to other formats) is not carried over.
+whole or not at all. Knows nothing of modules or training. What belongs to the weights that were (crumb.json's
+calibration, a model card, exports to other formats) is not carried over.
 """
 
 from __future__ import annotations

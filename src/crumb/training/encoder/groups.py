@@ -1,8 +1,8 @@
 """Which parameters are trained, and how fast.
 
-Enters: an encoder, and rates by group. Leaves: dictionaries for a PyTorch optimizer, and parameters that are frozen. Knows
-nothing of optimizers. A group is named as people speak of it: "word", "positions" (rows the checkpoint had),
-"new_positions" (rows beyond), "embedding_norm" (with the token types), "layers", or one of them, "layer.0", "layer.1", …
+Enters: an encoder, and rates by group. Leaves: dictionaries for a PyTorch optimizer, and parameters that are
+frozen. Knows nothing of optimizers. A group is named as people speak of it: "word", "positions" (rows the checkpoint
+had), "new_positions" (rows beyond), "embedding_norm" (with the token types), "layers", or one of them, "layer.0", …
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def parameter_groups(
         weight_decay: of what is decayed.
 
     Returns:
-        Dictionaries of "name" (the group, with ", no decay" where that holds), "params", "lr", "weight_decay"; without the
-        groups that are frozen.
+        Dictionaries of "name" (the group, with ", no decay" where that holds), "params", "lr", "weight_decay"; without
+        the groups that are frozen.
 
     Raises:
         ValueError: `rates` names a group that the encoder does not have, or that is frozen.
