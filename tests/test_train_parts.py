@@ -32,7 +32,7 @@ from crumb.training.schedule import Schedule
 from crumb.training.stopping import Stopping
 from crumb.training.trainer.optimiser import Optimiser
 from crumb.training.trainer.seeds import seed_step
-from crumb.training.trainer.step import Step
+from crumb.training.trainer.step import Done, Step
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -329,10 +329,15 @@ def stage_of(chunk: int | None, **changes: object) -> Stage:
     return Stage("s", "contrastive", (source,), 1, OptimiserSettings(rate=1e-3), batch, **changes)  # type: ignore[arg-type]
 
 
+def seeded(step: Step, batch: Batch) -> Done:
+    seed_step(3)
+    return step(batch)
+
+
 def gradients(base: Path, batch: Batch, loss: object, chunk: int | None, dropout: float = 0.0) -> tuple[float, dict]:
     encoder = Encoder.from_folder(base, dropout=dropout, activations="float32").train()
     step = Step(encoder, encoder, as_layerwise(make(loss)), stage_of(chunk), ALONE)
-    done = step(batch, lambda chunk: seed_step(3, chunk))
+    done = seeded(step, batch)
     assert done.tokens == encoder.tokenize(batch.texts()).tokens
     return done.loss, {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
 
@@ -378,9 +383,7 @@ def test_with_dropout_a_chunk_is_the_same_both_times(base: Path, texts: list[str
         encoder = Encoder.from_folder(base, dropout=0.3, activations="float32").train()
         with torch.no_grad():
             dict(encoder.named_parameters())[name][5] += shift
-        return Step(encoder, encoder, as_layerwise(make("contrastive")), stage_of(3), ALONE)(
-            batch, lambda chunk: seed_step(3, chunk)
-        ).loss
+        return seeded(Step(encoder, encoder, as_layerwise(make("contrastive")), stage_of(3), ALONE), batch).loss
 
     slope = (loss_at(1e-2) - loss_at(-1e-2)) / 2e-2
     assert found[name][5].item() == pytest.approx(slope, rel=2e-2)
@@ -394,7 +397,7 @@ def test_prompts_stand_before_queries_and_before_the_others(base: Path, texts: l
     wanted = make("contrastive")(Embedded.of_rows(rows, 1), Targets()).item()  # type: ignore[arg-type]
     stage = stage_of(None, query_prompt="ask: ", positive_prompt="text: ")
     step = Step(encoder, encoder, as_layerwise(make("contrastive")), stage, ALONE)
-    assert step(batch, lambda chunk: None).loss == pytest.approx(wanted, rel=1e-5)
+    assert step(batch).loss == pytest.approx(wanted, rel=1e-5)
 
 
 def test_groups_that_are_frozen_do_not_move(base: Path, texts: list[str]) -> None:
@@ -407,7 +410,7 @@ def test_groups_that_are_frozen_do_not_move(base: Path, texts: list[str]) -> Non
     names = {p: name for name, p in encoder.named_parameters() if p.requires_grad}
     optimiser = Optimiser(groups, names, OptimiserSettings(rate=1e-2))
     step = Step(encoder, encoder, as_layerwise(make("contrastive")), stage_of(None), ALONE)
-    step(make_batch(texts, 6, 0), lambda chunk: None)
+    step(make_batch(texts, 6, 0))
     optimiser.step(1.0)
     moved = {name: (p - before[name]).abs().max().item() for name, p in encoder.named_parameters()}
     assert moved["embeddings.word_embeddings.weight"] == 0

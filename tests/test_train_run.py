@@ -335,7 +335,7 @@ def test_patience_ends_a_stage(home: Path, tmp_path: Path, here: Here) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        ("--set", "stages[0].batch={size: 7, chunk: 3}", "--set", "stages[0].averaging=0.9"),
+        ("--set", "stages[0].batch={size: 8, chunk: 3}", "--set", "stages[0].averaging=0.9"),
         ("--shard", "--set", "stages[0].averaging=0.9", "--set", "stages[0].checkpoints={every: 5}"),
     ],
     ids=["ddp-cached", "fsdp"],
@@ -343,9 +343,10 @@ def test_patience_ends_a_stage(home: Path, tmp_path: Path, here: Here) -> None:
 def test_two_processes_learn_what_one_does(
     home: Path, env: dict[str, str], tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
-    """The same global batch: every loss and every weight, up to rounding."""
+    """The same global batch (120 pairs are full batches of 8): every loss and every weight, up to rounding."""
     plain = [word for word in settings if word != "--shard"]
     common = ["--no-tensorboard", "--set", "stages[0].dropout=0", "--set", "stages[0].optimiser.epsilon=1e-4"]
+    common += ["--set", "stages[0].sources[0].limit=120"]
     one = subprocess.run(
         command(home, "--out", str(tmp_path / "one"), *common, *plain, recipe="short.yaml"), env=env, check=False
     )

@@ -32,8 +32,9 @@ def write_card(path: Path, prepared: Prepared, events: Sequence[Event], curves: 
     parts = [
         _front(prepared),
         f"# {recipe.name}\n\n{recipe.description.strip()}".rstrip(),
-        f"Trained by crumb from {recipe.base} by the recipe in `recipe.yaml`, which repeats it: `crumb train recipe.yaml "
-        f"--out DIR`. Vectors have {contract.dimensions} dimensions; texts of up to {contract.context} tokens are read.",
+        f"Trained by crumb from {recipe.base} by the recipe in `recipe.yaml`, which repeats it:\n"
+        f"`crumb train recipe.yaml --out DIR`. Vectors have {contract.dimensions} dimensions; texts of up to "
+        f"{contract.context} tokens are read.",
         _use(recipe.name),
         _data(prepared, events),
         _figures(prepared, events),

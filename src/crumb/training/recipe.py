@@ -119,7 +119,7 @@ class OptimiserSettings:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """A folder in BEIR's layout.
+    """A folder in BEIR's layout, or a file of sentence pairs with scores.
 
     Attributes:
         path: relative as sources' paths are.
@@ -136,7 +136,7 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """Scores while training: mean nDCG@10 over retrieval sets, of the averaged weights where there are such.
+    """Scores while training: the mean over sets of nDCG@10, of the averaged weights where there are such.
 
     Attributes:
         sets: they choose the weights that are kept, so they are no test sets.

@@ -1,7 +1,8 @@
-"""Scores of the model in the making: nDCG@10 on retrieval sets, as users would get it.
+"""Scores of the model in the making, as users would get them.
 
-Enters: a model folder and sets in BEIR's layout. Leaves: a score a set, and the mean. The folder is loaded by
-`crumb.load`, so what is scored is what is saved, run by the engine that will run it. Knows nothing of training.
+Enters: a model folder, and sets in BEIR's layout or files of sentence pairs. Leaves: a score a set, and the mean. The
+folder is loaded and measured as `crumb eval` does it, so what is scored is what is saved, run by the engine that will
+run it. Knows nothing of training.
 """
 
 from __future__ import annotations
@@ -11,17 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crumb.evaluation.beir import read_retrieval_set
-from crumb.evaluation.metrics import ndcg
-from crumb.model import load
-from crumb.vectors import top_k
-
-DEPTH = 10
+from crumb.evaluation.catalogue import task_at
+from crumb.evaluation.measure import load_for, measure
+from crumb.evaluation.settings import Setting
 
 
 @dataclass(frozen=True)
 class Figures:
-    """nDCG@10 by set; at least one."""
+    """The main metric of each set (nDCG@10, of sentence pairs Spearman's correlation); at least one."""
 
     scores: dict[str, float]
 
@@ -32,30 +30,18 @@ class Figures:
 
 
 class Validation:
-    """Sets that are read once and scored many times."""
+    """Sets that models are scored on."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        """Reads the sets.
-
-        Raises:
-            FileNotFoundError, ValueError: a folder holds no retrieval set.
-        """
-        self._sets = [read_retrieval_set(folder) for folder in folders]
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """`paths` as `crumb.evaluation.catalogue.task_at` takes them."""
+        self._tasks = [task_at(path) for path in paths]
 
     def score(self, model: Path) -> Figures:
-        """Scores the model in that folder: float32, no prompt but the model's default, cosine, exact search.
+        """Scores the model in that folder: float32, whole vectors, its own prompts, texts cut at its context.
 
-        Texts longer than the model's context are cut there.
+        Raises:
+            ValueError: a set cannot be read, or a vector is not finite.
         """
-        loaded = load(model, precision="float32")
-        scores = {}
-        for data in self._sets:
-            ids = list(data.corpus)
-            documents = loaded.encode(list(data.corpus.values()), truncation="end", progress=False)
-            queries = loaded.encode(list(data.queries.values()), truncation="end", progress=False)
-            best = top_k(queries, documents, DEPTH)
-            scores[data.name] = statistics.fmean(
-                ndcg([ids[row] for row in rows], data.qrels[query], DEPTH)
-                for query, rows in zip(data.queries, best.rows.tolist(), strict=True)
-            )
-        return Figures(scores)
+        setting = Setting()
+        loaded = load_for(model, setting)
+        return Figures({task.name: measure(loaded, task, setting).value for task in self._tasks})

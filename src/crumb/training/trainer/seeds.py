@@ -19,7 +19,7 @@ def seed_step(seed: int, *place: int) -> None:
 
     Args:
         seed: the recipe's.
-        place: what tells this draw from others: stage, step, the process's rank, the chunk.
+        place: what tells this draw from others: stage, step, the process's rank.
     """
     digest = hashlib.blake2b(repr((seed, *place)).encode(), digest_size=8).digest()
     number = int.from_bytes(digest, "little")

@@ -98,6 +98,8 @@ class StageRun:
             lengths=tokens_of(self.encoder.tokenizer, self.encoder.contract.context) if stage.batch.tokens else None,
             alpha=stage.batch.alpha,
             seed=self.recipe.seed + number,
+            rank=world.rank,
+            world=world.size,
         )
         evaluation = stage.evaluation
         self.validation = Validation(prepared.sets(number)) if evaluation and world.leads else None
@@ -135,10 +137,8 @@ class StageRun:
     def _step(self, batch: Any, progress: Progress) -> None:
         began = time.perf_counter()
         factor = self.stage.schedule.factor(self.done, self.stage.steps)
-        done = self.step(
-            batch,
-            lambda chunk: seed_step(self.recipe.seed, self.number, self.done, self.world.rank, chunk),
-        )
+        seed_step(self.recipe.seed, self.number, self.done, self.world.rank)
+        done = self.step(batch)
         if not math.isfinite(done.loss):
             raise TrainingError(
                 f"the loss is {done.loss} at step {self.done} of stage {self.stage.name!r}, on a batch of "

@@ -1,40 +1,30 @@
 """One step: a batch of texts to gradients.
 
 Enters: a `Batch`. Leaves: gradients in the encoder's parameters, the loss and its parts. Knows nothing of optimisers,
-schedules or files.
-
-With several processes each encodes its share of the texts, all see all vectors, and each computes the whole loss of
-the whole batch: what is learned is what one process would learn of the same batch, up to rounding. Since the loss is
-the same everywhere, a process needs the gradient of its own vectors only, and no gradient is sent but those of the
-weights.
+schedules or files. The order of things (tokens, vectors, everybody's vectors, loss) is here, each is done elsewhere.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from crumb.errors import TrainingError
 from crumb.training.batch import Batch, Floats
+from crumb.training.cached import cached_backward
 from crumb.training.distributed import World
 from crumb.training.encoder import Encoder, TokenBatch
+from crumb.training.gather import gather
 from crumb.training.losses import Embedded, LayerwiseLoss, Targets, text_keys
 from crumb.training.recipe import Stage
-
-Rows = dict[int, Tensor]  # layer -> [texts, dimensions]
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a step was: the loss, figures that it is made of, tokens of all texts."""
+    """What a step was: the loss, figures that it is made of, and tokens, both of all processes."""
 
     loss: float
     parts: dict[str, float]
@@ -49,7 +39,7 @@ class Step:
         module: the same, as it is called: itself, or wrapped for several processes.
         loss: of the vectors of the layers that it wants.
         stage: its batch's chunk, prompts and offsets are read.
-        world: the processes.
+        world: the processes; each calls with its part of the batch.
     """
 
     def __init__(self, encoder: Encoder, module: nn.Module, loss: LayerwiseLoss, stage: Stage, world: World) -> None:
@@ -59,89 +49,32 @@ class Step:
         self._stage = stage
         self._world = world
         self._layers = loss.wants(encoder.layers)
+        self._unsent = module.no_sync if isinstance(module, DistributedDataParallel) else nullcontext
 
-    def __call__(self, batch: Batch, seed: Callable[[int], None]) -> Done:
-        """Adds the batch's gradients to the parameters'.
-
-        Args:
-            batch: of all processes together.
-            seed: seeds the generators for a chunk of this process, so that it can be run twice alike.
-        """
+    def __call__(self, batch: Batch) -> Done:
+        """Adds the batch's gradients to the parameters'."""
         tokens = self._tokens(batch)
-        mine, chunks = self._dealt(tokens)
         targets = self._targets(batch)
+        # Texts of about one length share a chunk, and little is padded.
+        order = torch.argsort(tokens.lengths, stable=True)
+        size = self._stage.batch.chunk or len(tokens)
+        chunks = [tokens.select(order[begin : begin + size].tolist()) for begin in range(0, len(tokens), size)]
+        back = order.argsort().to(self._world.device)
+
+        def objective(rows: dict[int, Tensor]) -> Tensor:
+            own = {layer: Embedded.of_rows(vectors[back], batch.negatives) for layer, vectors in rows.items()}
+            return self._loss(*gather(own, targets))
+
         if len(chunks) == 1:
-            seed(0)
-            loss = self._loss_of(self._encode(chunks[0]), mine, len(tokens), batch, targets)
-            self._backward(loss)
+            loss = objective(self._embed(chunks[0]))
+            torch.autograd.backward(loss)
         else:
-            loss = self._cached(chunks, mine, len(tokens), batch, targets, seed)
-        return Done(loss.item(), dict(targets.parts), tokens.tokens)
+            loss = cached_backward(self._embed, chunks, objective, unsynchronised=self._unsent)
+        return Done(loss.item(), dict(targets.parts), round(self._world.sum(tokens.tokens)))
 
-    def _dealt(self, tokens: TokenBatch) -> tuple[Tensor, list[TokenBatch]]:
-        """This process's texts by number, and as chunks: as many in every process, since all meet at each."""
-        processes = self._world.size
-        if len(tokens) < processes:
-            raise TrainingError(f"a batch of {len(tokens)} texts is too small for {processes} processes")
-        # By length, and dealt like cards: processes get equal shares, and chunks texts of about one length.
-        order = torch.argsort(tokens.lengths, descending=True, stable=True)
-        mine = order[self._world.rank :: processes]
-        share = math.ceil(len(tokens) / processes)
-        count = min(math.ceil(share / (self._stage.batch.chunk or share)), len(tokens) // processes)
-        return mine, [tokens.select(part.tolist()) for part in torch.tensor_split(mine, count)]
-
-    def _cached(
-        self,
-        chunks: list[TokenBatch],
-        mine: Tensor,
-        texts: int,
-        batch: Batch,
-        targets: Targets,
-        seed: Callable[[int], None],
-    ) -> Tensor:
-        """GradCache (Gao et al., arXiv 2101.06983): vectors first, then their gradients, then chunk by chunk those of
-        the weights; only one chunk's activations are in memory at a time."""
-        parts: list[Rows] = []
-        with torch.no_grad():
-            for i, chunk in enumerate(chunks):
-                seed(i)
-                parts.append(self._encode(chunk))
-        leaves = {layer: torch.cat([part[layer] for part in parts]).requires_grad_() for layer in self._layers}
-        loss = self._loss_of(leaves, mine, texts, batch, targets)
-        torch.autograd.backward([loss])
-        begin = 0
-        for i, chunk in enumerate(chunks):
-            seed(i)
-            end = begin + len(chunk)
-            with self._unsent(last=end == len(mine)):
-                rows = self._encode(chunk)
-                products = [
-                    (rows[layer] * leaf.grad[begin:end]).sum()
-                    for layer, leaf in leaves.items()
-                    if leaf.grad is not None
-                ]
-                self._backward(torch.stack(products).sum())
-            begin = end
-        return loss
-
-    def _unsent(self, last: bool) -> AbstractContextManager[None]:
-        """Gradients of the weights travel once a step, with the last chunk's."""
-        if last or not isinstance(self._module, DistributedDataParallel):
-            return nullcontext()
-        kept: AbstractContextManager[None] = self._module.no_sync()
-        return kept
-
-    def _encode(self, chunk: TokenBatch) -> Rows:
-        rows: Rows = self._module(chunk, self._layers)
+    def _embed(self, chunk: TokenBatch) -> dict[int, Tensor]:
+        rows: dict[int, Tensor] = self._module(chunk, self._layers)
         return rows
-
-    def _loss_of(self, rows: Rows, mine: Tensor, texts: int, batch: Batch, targets: Targets) -> Tensor:
-        whole = {layer: _in_order(part, mine.to(part.device), texts, self._world) for layer, part in rows.items()}
-        return self._loss({layer: Embedded.of_rows(part, batch.negatives) for layer, part in whole.items()}, targets)
-
-    def _backward(self, value: Tensor) -> None:
-        # gradients of the weights are averaged over processes, and each has a part of the sum
-        torch.autograd.backward([value * self._world.size])
 
     def _tokens(self, batch: Batch) -> TokenBatch:
         texts, n = batch.texts(), len(batch)
@@ -172,27 +105,3 @@ def _joined(first: TokenBatch, second: TokenBatch) -> TokenBatch:
     return TokenBatch(
         torch.cat([first.ids, second.ids]), torch.cat([first.lengths, second.lengths]), first_pooled=pooled
     )
-
-
-def _in_order(rows: Tensor, mine: Tensor, texts: int, world: World) -> Tensor:
-    """The vectors of all processes, [texts, d], in the batch's order; gradients reach this process's own."""
-    whole: Tensor = _Whole.apply(rows, mine, texts, world.size)  # type: ignore[no-untyped-call]  # torch has no types
-    return whole
-
-
-class _Whole(torch.autograd.Function):
-    """Sums matrices in which each process has filled its own rows."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, mine: Tensor, texts: int, processes: int) -> Tensor:
-        ctx.save_for_backward(mine)
-        whole = rows.new_zeros(texts, rows.shape[1])
-        whole[mine] = rows
-        if processes > 1:
-            dist.all_reduce(whole)
-        return whole
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (mine,) = ctx.saved_tensors
-        return gradient[mine], None, None, None
