@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from crumb.training.distributed import World
 from crumb.training.encoder import Encoder, parameter_groups
 from crumb.training.folders import PARTIAL, move_in, remove, sweep, whole
 from crumb.training.losses import Embedded, Targets, as_layerwise, make
-from crumb.training.recipe import BatchSettings, OptimiserSettings, SourceSettings, Stage
+from crumb.training.recipe import BatchSettings, OptimiserSettings, SkipSettings, SourceSettings, Stage
 from crumb.training.schedule import Schedule
 from crumb.training.stopping import Stopping
 from crumb.training.trainer.optimiser import Optimiser
@@ -417,3 +418,33 @@ def test_groups_that_are_frozen_do_not_move(base: Path, texts: list[str]) -> Non
     assert moved["embeddings.position_embeddings.weight"] == 0
     assert moved["encoder.layer.0.output.dense.weight"] > 5e-3
     assert 0 < moved["encoder.layer.1.output.dense.weight"] < 2e-5
+
+
+def test_skips_place_texts_anywhere_and_anchors_pull_back(tmp_path: Path, texts: list[str]) -> None:
+    base = write_model(tmp_path / "base", texts)
+    encoder = Encoder.from_folder(base, context=256, positions="tile", activations="float32").train()
+    assert encoder.embeddings.new_positions is not None
+    new = encoder.embeddings.new_positions.weight
+    stage = stage_of(None, skips=SkipSettings("chunks"), anchors={"positions": 0.5})
+    step = Step(encoder, encoder, as_layerwise(make("contrastive")), stage, ALONE)
+    rows, batch = encoder.embeddings.position_embeddings.weight, make_batch(texts, 9, 1)
+
+    def gradient_of(step: Step) -> tuple[Done, torch.Tensor]:
+        encoder.zero_grad()
+        done = seeded(step, batch)
+        assert rows.grad is not None
+        return done, rows.grad.clone()
+
+    done, _ = gradient_of(step)
+    assert done.parts == {"anchor positions": 0}
+    assert new.grad is not None
+    assert len(new.grad.abs().sum(1).nonzero()) > 60, "short texts have reached many of the 192 new rows"
+    with torch.no_grad():
+        rows -= 0.01
+    pulled, with_anchor = gradient_of(step)
+    plain, without = gradient_of(
+        Step(encoder, encoder, as_layerwise(make("contrastive")), replace(stage, anchors={}), ALONE)
+    )
+    assert pulled.parts["anchor positions"] == pytest.approx(0.5 * rows.numel() * 0.01**2, rel=1e-3)
+    assert pulled.loss == pytest.approx(plain.loss + pulled.parts["anchor positions"])
+    torch.testing.assert_close(with_anchor - without, torch.full_like(rows, 2 * 0.5 * -0.01), atol=1e-5, rtol=1e-3)

@@ -42,8 +42,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
     """A folder with data, recipe.yaml of two stages with everything that has a state, and short.yaml."""
     folder = tmp_path_factory.mktemp("train")
     recipe = plain_recipe(folder, texts)
-    write_recipe(folder, recipe, "short.yaml")
     first = recipe["stages"][0]
+    longer = {"context": 128, "positions": "tile", "anchors": {"positions": 0.1}}
+    write_recipe(folder, {**recipe, "stages": [{**first, **longer}]}, "short.yaml")
     first |= {
         "steps": 24,
         "batch": {"size": 8, "chunk": 6},
@@ -53,7 +54,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
     }
     second = {
         **first,
+        **longer,
         "name": "angle",
+        "skips": {"kind": "chunks"},
         "loss": ["angle-0.6", {"name": "matryoshka", "dimensions": [32, 16], "loss": "contrastive"}],
         "freeze": ["word"],
         "averaging": None,

@@ -19,6 +19,7 @@ from crumb.training.settings import path as key_path
 from crumb.training.settings import read, require
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+ANCHORED = ("word", "positions", "new_positions")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -173,6 +174,19 @@ class CheckpointSettings:
 
 
 @dataclass(frozen=True)
+class SkipSettings:
+    """Positions of short texts in a long context (crumb.training.positions.skipped_positions)."""
+
+    kind: Literal["offset", "chunks"] = "offset"
+    share: float = 1.0
+    kept: int = 1
+
+    def __post_init__(self) -> None:
+        require(0 <= self.share <= 1, "share", f"is {self.share:g}, expected a share from 0 to 1")
+        require(self.kept >= 0, "kept", f"is {self.kept}, expected at least 0")
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stretch of training with one loss; the next stage begins with its result.
 
@@ -183,7 +197,9 @@ class Stage:
         steps: updates of the weights.
         context: longest text in tokens; null for the model's own.
         positions: how rows beyond the model's are made where `context` needs them.
-        offsets: short texts begin at a random position row, so that all rows are trained (PoSE, arXiv 2309.10400).
+        split: the first position row that counts as new; null for the number that the stage's first model has.
+        skips: texts meet other positions than 0, 1, …, so that all rows are trained; null for none.
+        anchors: strength of a pull back to where they began, by group: word, positions, new_positions.
         layers: keep the first so many of the encoder's layers; null for all.
         freeze: groups that are not trained (see `OptimiserSettings.rates`).
         dropout: of embeddings, attention weights and residual branches.
@@ -202,7 +218,9 @@ class Stage:
     schedule: Schedule = field(default_factory=Schedule)
     context: int | None = None
     positions: Literal["tile", "interpolate", "hierarchical"] | None = None
-    offsets: bool = False
+    split: int | None = None
+    skips: SkipSettings | None = None
+    anchors: dict[str, float] = field(default_factory=dict)
     layers: int | None = None
     freeze: tuple[str, ...] = ()
     dropout: float = 0.0
@@ -225,6 +243,11 @@ class Stage:
         require(fits, "averaging", f"is {self.averaging}, expected a decay between 0 and 1, or null")
         fits = self.positions is None or self.context is not None
         require(fits, "positions", f"is {self.positions}, but no context says how many rows are wanted")
+        require(self.split is None or self.split > 0, "split", f"is {self.split}, expected at least 1")
+        for name, strength in self.anchors.items():
+            require(name in ANCHORED, f"anchors.{name}", f"is no group to anchor, expected {', '.join(ANCHORED)}")
+            require(strength > 0, f"anchors.{name}", f"is {strength:g}, expected more than 0")
+            require(name not in self.freeze, f"anchors.{name}", "is of a group that is frozen")
         rise = self.schedule.rise(self.steps)
         require(rise <= self.steps, "schedule.warmup", f"is {rise} steps, but the stage has {self.steps}")
 

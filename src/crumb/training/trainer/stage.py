@@ -288,15 +288,12 @@ class StageRun:
         return Encoder.from_folder(
             self.start,
             context=self.stage.context,
-            positions=self._positions(),
+            positions=self.stage.positions,
             layers=self.stage.layers,
             dropout=dropout,
             activations=self.stage.activations,
+            split=self.stage.split,
         )
-
-    def _positions(self) -> Any:
-        """None where the model has the rows already: a resumed or later stage must not be refused for saying how."""
-        return self.stage.positions if self.stage.context is not None else None
 
     def _tell_data(self) -> None:
         """What the run will see, once, in the log."""

@@ -7,8 +7,9 @@ schedules or files. The order of things (tokens, vectors, everybody's vectors, l
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -19,7 +20,9 @@ from crumb.training.distributed import World
 from crumb.training.encoder import Encoder, TokenBatch
 from crumb.training.gather import gather
 from crumb.training.losses import Embedded, LayerwiseLoss, Targets, text_keys
+from crumb.training.positions import Anchor, skipped_positions
 from crumb.training.recipe import Stage
+from crumb.training.trainer.weights import whole
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Step:
         encoder: what is trained.
         module: the same, as it is called: itself, or wrapped for several processes.
         loss: of the vectors of the layers that it wants.
-        stage: its batch's chunk, prompts and offsets are read.
+        stage: its batch's chunk, prompts, skips and anchors are read.
         world: the processes; each calls with its part of the batch.
     """
 
@@ -49,6 +52,17 @@ class Step:
         self._stage = stage
         self._world = world
         self._layers = loss.wants(encoder.layers)
+        tables = encoder.embeddings
+        rows = {
+            "word": tables.word_embeddings,
+            "positions": tables.position_embeddings,
+            "new_positions": tables.new_positions,
+        }
+        self._anchors = {
+            name: Anchor(table.get_parameter("weight"), strength)
+            for name, strength in stage.anchors.items()
+            if (table := rows[name]) is not None
+        }
         self._unsent = module.no_sync if isinstance(module, DistributedDataParallel) else nullcontext
 
     def __call__(self, batch: Batch) -> Done:
@@ -70,7 +84,14 @@ class Step:
             torch.autograd.backward(loss)
         else:
             loss = cached_backward(self._embed, chunks, objective, unsynchronised=self._unsent)
-        return Done(loss.item(), dict(targets.parts), round(self._world.sum(tokens.tokens)))
+        parts, total = dict(targets.parts), loss.item()
+        for name, anchor in self._anchors.items():
+            # the same in every process, and added to what they have averaged
+            penalty = anchor()
+            torch.autograd.backward(penalty)
+            parts[f"anchor {name}"] = float(whole([(name, penalty)])[name])
+            total += parts[f"anchor {name}"]
+        return Done(total, parts, round(self._world.sum(tokens.tokens)))
 
     def _embed(self, chunk: TokenBatch) -> dict[int, Tensor]:
         rows: dict[int, Tensor] = self._module(chunk, self._layers)
@@ -80,7 +101,20 @@ class Step:
         texts, n = batch.texts(), len(batch)
         queries = self._encoder.tokenize(texts[:n], prefix=self._stage.query_prompt)
         others = self._encoder.tokenize(texts[n:], prefix=self._stage.positive_prompt)
-        return _joined(queries, others)
+        tokens = _joined(queries, others)
+        skips = self._stage.skips
+        if skips is None:
+            return tokens
+        generator = np.random.default_rng(np.random.randint(0, 2**31, 4))  # which the step has seeded
+        positions = skipped_positions(
+            tokens.lengths,
+            self._encoder.contract.context,
+            generator,
+            skips=skips.kind,
+            share=skips.share,
+            kept=skips.kept,
+        )
+        return replace(tokens, positions=positions)
 
     def _targets(self, batch: Batch) -> Targets:
         def moved(values: Floats | None) -> Tensor | None:

@@ -24,6 +24,7 @@ def spread(encoder: Encoder, world: World, *, shard: bool) -> nn.Module:
     One process: the encoder itself. Several: the encoder in DDP; or, with `shard`, the encoder itself, of whose
     weights, gradients and moments each process then keeps a part (FSDP's fully_shard, a layer at a time).
     """
+    encoder.embeddings.always_whole = world.size > 1
     if shard:
         for layer in encoder.encoder.layer:
             fully_shard(layer)
