@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from crumb.training.losses import (
     AngleTotal,
@@ -19,6 +22,8 @@ from crumb.training.losses import (
     Total,
     make,
 )
+from crumb.training.losses.angle_total import PRESETS
+from crumb.training.losses.registry import LOSSES
 
 
 def test_make() -> None:
@@ -65,3 +70,14 @@ def test_make() -> None:
 def test_make_refuses(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(wrong)
+
+
+def test_documentation() -> None:
+    """Every name is in the table of docs/training.md, and its recipe can be made."""
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    for name in (*LOSSES, *PRESETS):
+        assert f"`{name}`" in page or name == "last-layer"
+    recipes = re.findall(r"```yaml\n(loss:.*?)```", page, re.DOTALL)
+    assert recipes
+    for recipe in recipes:
+        assert callable(make(yaml.safe_load(recipe)["loss"]))

@@ -19,7 +19,7 @@ from crumb.training.losses.cosent import CoSENT
 from crumb.training.losses.in_batch import InBatch
 from crumb.training.losses.loss import Embedded, Targets, part
 
-# Defaults of two published versions. 0.4.12 saved mxbai-embed-xsmall-v1; its weights are those of its command line.
+# The weights that go with two published versions; 0.4.12 is the one that saved mxbai-embed-xsmall-v1.
 PRESETS: dict[str, dict[str, Any]] = {
     "angle-0.4.12": {"cosine": 0.0, "in_batch": 30.0, "angle": 1.0, "halves": False},
     "angle-0.6": {"cosine": 0.0, "in_batch": 1.0, "angle": 0.02, "halves": True},
