@@ -77,6 +77,7 @@ def test_commands(tmp_path: Path, run_crumb: Callable[..., subprocess.CompletedP
     (tmp_path / "docs").mkdir()
     (tmp_path / "src" / "secrets.py").write_text("def read_secrets(path):\n    return open(path).read()\n")
     (tmp_path / "articles.jsonl").write_text('{"body": "one"}\n{"body": "two"}\n')
+    (tmp_path / "pairs.jsonl").write_text('{"query": "one", "positive": "1"}\n{"query": "two", "positive": "2"}\n')
     (tmp_path / "README.md").write_text("# How a long text is cut\n\nAt its end.\n")
     lines = [line for block in blocks("sh") for line in block.splitlines() if "crumb " in line]
     commands = [shlex.split(line.rpartition("&&")[2], comments=True) for line in lines]

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
                         write_line(stream, _line(pool, mined, part.name))
         # without a record nobody knows how lines were made: the old one goes before the new lines come
         sidecar_path(args.output).unlink(missing_ok=True)
-    write_sidecar(args.output, settings, complete=True, data=facts(sources), report=asdict(report))
+    write_sidecar(args.output, settings, complete=True, data=facts(sources), report=report.as_dict())
     _say(report, choice, teachers)
     return 0
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from crumb.cli.options import positive_int
 from crumb.cli.sidecar import partial_path
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 class OutputError(CrumbError, OSError):
     """An output that must not be written; the message says why and what to do."""
+
+
+class Sink(Protocol):
+    """What lines are written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Takes some bytes."""
+        ...
 
 
 @dataclass
@@ -158,7 +166,7 @@ def whole(out: Path) -> Iterator[BinaryIO]:
     """A file that appears under its name when it is complete; an exception, Ctrl-C too, leaves what was there."""
     part = partial_path(out)
     try:
-        with part.open("xb") as stream:
+        with part.open("wb") as stream:
             yield stream
         part.replace(out)
     finally:
@@ -166,17 +174,17 @@ def whole(out: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def lines(out: Path) -> Iterator[BinaryIO]:
+def lines(out: Path) -> Iterator[Sink]:
     """As `whole`, gzipped where the name says so; the same lines make the same bytes."""
     with whole(out) as stream:
         if out.suffix != ".gz":
             yield stream
             return
         with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
-            yield packed  # type: ignore[misc]  # a BufferedIOBase, which is all that is used
+            yield packed
 
 
-def write_line(stream: BinaryIO, row: dict[str, Any]) -> None:
+def write_line(stream: Sink, row: dict[str, Any]) -> None:
     """One row as a JSON line."""
     stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 

@@ -197,6 +197,8 @@ class Stage:
         steps: updates of the weights.
         context: longest text in tokens; null for the model's own.
         positions: how rows beyond the model's are made where `context` needs them.
+        cut: tokens of a text that training reads; null for the context. The model that comes out reads `context` all
+            the same.
         split: the first position row that counts as new; null for the number that the stage's first model has.
         skips: texts meet other positions than 0, 1, …, so that all rows are trained; null for none.
         anchors: strength of a pull back to where they began, by group: word, positions, new_positions.
@@ -206,6 +208,8 @@ class Stage:
         activations: what products are computed in; "auto" is bf16 where the machine multiplies it in hardware.
         averaging: decay of an exponential moving average of the weights, which is what is evaluated and kept; null for
             none.
+        interpolation: share of the trained weights in what is evaluated and kept; the rest is what the stage began with
+            (WiSE-FT, arXiv 2109.01903).
         query_prompt, positive_prompt: put before queries; before positives and negatives.
     """
 
@@ -218,6 +222,7 @@ class Stage:
     schedule: Schedule = field(default_factory=Schedule)
     context: int | None = None
     positions: Literal["tile", "interpolate", "hierarchical"] | None = None
+    cut: int | None = None
     split: int | None = None
     skips: SkipSettings | None = None
     anchors: dict[str, float] = field(default_factory=dict)
@@ -226,6 +231,7 @@ class Stage:
     dropout: float = 0.0
     activations: Literal["auto", "float32", "bf16"] = "auto"
     averaging: float | None = None
+    interpolation: float = 1.0
     query_prompt: str = ""
     positive_prompt: str = ""
     evaluation: EvaluationSettings | None = None
@@ -243,6 +249,9 @@ class Stage:
         require(fits, "averaging", f"is {self.averaging}, expected a decay between 0 and 1, or null")
         fits = self.positions is None or self.context is not None
         require(fits, "positions", f"is {self.positions}, but no context says how many rows are wanted")
+        fits = 0 < self.interpolation <= 1
+        require(fits, "interpolation", f"is {self.interpolation:g}, expected a share above 0, up to 1")
+        require(self.cut is None or self.cut > 2, "cut", f"is {self.cut}, expected at least 3 tokens")
         require(self.split is None or self.split > 0, "split", f"is {self.split}, expected at least 1")
         for name, strength in self.anchors.items():
             require(name in ANCHORED, f"anchors.{name}", f"is no group to anchor, expected {', '.join(ANCHORED)}")

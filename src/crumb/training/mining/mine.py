@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +85,10 @@ class Report:
     short: int = 0
     passed: Counter[str] = field(default_factory=Counter)
     first: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON. (dataclasses.asdict cannot copy a Counter before Python 3.12.)"""
+        return {**vars(self), "passed": dict(self.passed), "first": dict(self.first)}
 
 
 @dataclass(frozen=True)
@@ -186,8 +191,8 @@ def mine(
             early = np.isin(fused, np.concatenate([one[: choice.skip] for one in lists]))
             # the positive in front of the passages, so that one product has them all
             scores = np.stack([block.at(at, np.append(positive, fused)) for block in blocks]).astype(np.float64)
-            for name, score, one in zip(names, scores, lists, strict=True):
-                report.first[name] += bool(score[0] >= score[1:][np.isin(fused, one[:1])].max(initial=-np.inf))
+            for name, block, score, one in zip(names, blocks, scores, lists, strict=True):
+                report.first[name] += bool((score[0] >= block.at(at, one[:1])).all())
             chosen = _choose(choice, early, scores[judges, 1:], scores[judges, 0], report)
             kept = scores[:, np.append(0, 1 + chosen)]
             yield Mined(

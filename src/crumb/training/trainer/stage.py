@@ -91,11 +91,12 @@ class StageRun:
         self.optimiser = Optimiser(groups, names, stage.optimiser)
         self.average = None if stage.averaging is None else Average(self.encoder.named_parameters(), stage.averaging)
         self.step = Step(self.encoder, self.module, as_layerwise(make(stage.loss)), stage, world)
+        cut = min(stage.cut or self.encoder.contract.context, self.encoder.contract.context)
         self.mixture = Mixture(
             prepared.sources(number),
             size=stage.batch.size,
             tokens=stage.batch.tokens,
-            lengths=tokens_of(self.encoder.tokenizer, self.encoder.contract.context) if stage.batch.tokens else None,
+            lengths=tokens_of(self.encoder.tokenizer, cut) if stage.batch.tokens else None,
             alpha=stage.batch.alpha,
             seed=self.recipe.seed + number,
             rank=world.rank,
@@ -272,14 +273,16 @@ class StageRun:
         return target
 
     def _save(self, folder: Path) -> None:
-        """Writes the weights, averaged where they are, as a model folder; all processes take part."""
+        """Writes the weights, averaged and interpolated, as a model folder; all processes take part."""
         weights = whole(self.encoder.named_parameters())
         if self.average is not None:
             weights |= whole(self.average.tensors.items())
         if self.world.leads:
-            plain = self._load(0.0)
+            plain = self._load(0.0)  # what the stage began with
             for name, parameter in plain.named_parameters():
-                fill(parameter, weights[name])
+                trained = weights[name].to(parameter.device)
+                share = self.stage.interpolation
+                fill(parameter, trained if share == 1 else parameter.detach().lerp(trained, share))
             remove(folder)
             plain.save(folder)
         self.world.wait()

@@ -99,8 +99,8 @@ class Step:
 
     def _tokens(self, batch: Batch) -> TokenBatch:
         texts, n = batch.texts(), len(batch)
-        queries = self._encoder.tokenize(texts[:n], prefix=self._stage.query_prompt)
-        others = self._encoder.tokenize(texts[n:], prefix=self._stage.positive_prompt)
+        queries = self._encoder.tokenize(texts[:n], prefix=self._stage.query_prompt, cut=self._stage.cut)
+        others = self._encoder.tokenize(texts[n:], prefix=self._stage.positive_prompt, cut=self._stage.cut)
         tokens = _joined(queries, others)
         skips = self._stage.skips
         if skips is None:
