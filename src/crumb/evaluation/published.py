@@ -97,10 +97,18 @@ PUBLISHED |= {
 
 def published_for(measured: Measured) -> Published | None:
     """The figure that this one repeats: of the same model and task, at the same context, whole and in full; or None."""
+    return next((row for row in repeated_by(measured) if row.split is None), None)
+
+
+def repeated_by(measured: Measured) -> list[Published]:
+    """The figures that this one repeats: `published_for` and those of its parts."""
     setting = measured.setting
     if setting.reading != "whole" or (setting.layers, setting.dimensions, setting.stored) != (None, None, "float32"):
-        return None
-    for row in PUBLISHED.get(measured.task, ()):
-        if row.model == measured.model and row.context in (None, measured.context) and row.split is None:
-            return row
-    return None
+        return []
+    return [
+        row
+        for row in PUBLISHED.get(measured.task, ())
+        if row.model == measured.model
+        and row.context in (None, measured.context)
+        and (row.split is None or row.split in measured.parts)
+    ]
