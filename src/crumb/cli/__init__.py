@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("crumb.cli.models", "list the models crumb knows, or show one model's contract"),
     "pull": ("crumb.cli.pull", "bring a model to this machine"),
     "calibrate": ("crumb.cli.calibrate", "measure a model's ranges over texts, for codes of one byte a dimension"),
+    "eval": ("crumb.cli.eval", "how good a model is: retrieval sets and sentence pairs, beside published figures"),
     "bench": ("crumb.cli.bench", "how fast this machine encodes, in every precision"),
     "doctor": ("crumb.cli.doctor", "this machine, the engine, the model, and a short self-test"),
 }

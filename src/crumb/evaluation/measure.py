@@ -65,7 +65,8 @@ def measure_embedded(
     ranked = {part: rank(vectors[part], setting, ranges) for part in parts}
     searched = time.perf_counter() - started
     for part, data in parts.items():
-        values[part] = score_rankings(data.qrels, as_run(data, ranked[part]), measures)
+        run = as_run(data, ranked[part], drop_same_id=task.drop_same_id)
+        values[part] = score_rankings(data.qrels, run, measures)
     by_part = {part: {m: float(np.mean(list(v.values()))) for m, v in found.items()} for part, found in values.items()}
     return Measured(
         task=task.name,
@@ -84,17 +85,21 @@ def measure_embedded(
         document_cost=_total([v.document_cost for v in vectors.values()]),
         search_seconds=searched,
         data=digests(task) or dict(task.recipe),
-        per_query={query: v for found in values.values() for query, v in found[task.main].items()},
+        per_query={part: found[task.main] for part, found in values.items()},
     )
 
 
-def as_run(data: RetrievalSet, ranked: Ranked) -> dict[str, dict[str, float]]:
-    """Query id to document id to score, as trec_eval's heirs want it."""
+def as_run(data: RetrievalSet, ranked: Ranked, *, drop_same_id: bool = False) -> dict[str, dict[str, float]]:
+    """Query id to document id to score, as trec_eval's heirs want it; `drop_same_id` as in `RetrievalTask`."""
     ids = list(data.corpus)
-    return {
+    run = {
         query: dict(zip([ids[i] for i in documents], scores.tolist(), strict=True))
         for query, documents, scores in zip(data.queries, ranked.documents.tolist(), ranked.scores, strict=True)
     }
+    if drop_same_id:
+        for query, documents in run.items():
+            documents.pop(query, None)
+    return run
 
 
 def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None) -> Measured:
@@ -117,7 +122,7 @@ def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None
         precision=model.engine.precision,
         isa=model.engine.isa,
         main=task.main,
-        metrics={task.main: spearman(cosines, pairs.scores)},
+        metrics={task.main: float(spearman(cosines, pairs.scores))},
         parts={},
         queries=n,
         documents=n,
@@ -125,7 +130,7 @@ def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None
         document_cost=Cost(0, 0, 0, 0, 0.0),
         search_seconds=0.0,
         data=digests(task),
-        per_query={str(i): float(value) for i, value in enumerate(cosines)},
+        per_query={"": {str(i): float(value) for i, value in enumerate(cosines)}},
         gold=list(pairs.scores),
     )
 

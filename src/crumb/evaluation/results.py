@@ -24,8 +24,9 @@ class Measured:
         main: the metric that stands for the task.
         metrics: metric to its mean over queries, 0..1 (a correlation: -1..1).
         parts: of a task in parts, part to metric to value.
-        per_query: the main metric of each query, in a fixed order; empty where it was not kept.
-        gold: of an STS task the gold scores, and then `per_query` holds cosines.
+        per_query: part to query id to the main metric, in a fixed order (the only part of most tasks is ""); empty
+            where it was not kept.
+        gold: of an STS task the gold scores, in the order of `per_query`, which then holds the pairs' cosines.
         queries, documents: how many.
         query_cost, document_cost: tokens, cuts and seconds.
         search_seconds: of ranking.
@@ -48,7 +49,7 @@ class Measured:
     document_cost: Cost
     search_seconds: float
     data: Mapping[str, Any]
-    per_query: dict[str, float] = field(default_factory=dict)
+    per_query: dict[str, dict[str, float]] = field(default_factory=dict)
     gold: list[float] = field(default_factory=list)
 
     @property

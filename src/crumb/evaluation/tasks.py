@@ -7,33 +7,13 @@ asked. Knows nothing of models.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from crumb.evaluation.beir import RetrievalSet
 from crumb.evaluation.sts import StsSet
-
-
-@dataclass(frozen=True)
-class Published:
-    """A figure from elsewhere, as its source prints it (usually times 100).
-
-    Attributes:
-        model: what was measured.
-        value: the figure.
-        tolerance: how far ours may be from it.
-        context: tokens of a text that were read; None where that is not known or does not matter.
-        split: of a task in parts, the part.
-        source: where it stands.
-    """
-
-    model: str
-    value: float
-    tolerance: float
-    context: int | None = None
-    split: str | None = None
-    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +28,7 @@ class RetrievalTask:
         files: what was read, for digests; empty where the data are generated (then `recipe` says how).
         recipe: parameters of generated data.
         licence: of the data.
-        published: figures from elsewhere.
+        drop_same_id: whether a document with the query's own id is left out of its ranking (BEIR's ArguAna, …).
         long: whether documents are longer than a usual encoder's context, so that readings are worth comparing.
     """
 
@@ -58,7 +38,7 @@ class RetrievalTask:
     files: tuple[Path, ...] = ()
     recipe: Mapping[str, object] = field(default_factory=dict)
     licence: str = ""
-    published: tuple[Published, ...] = ()
+    drop_same_id: bool = False
     long: bool = False
 
 
@@ -71,16 +51,18 @@ class StsTask:
     main: str = "Spearman"
     files: tuple[Path, ...] = ()
     licence: str = ""
-    published: tuple[Published, ...] = ()
 
 
 Task = RetrievalTask | StsTask
 
 
 def digests(task: Task) -> dict[str, str]:
-    """SHA-256 of each file of a task, by file name."""
+    """SHA-256 of each file of a task, by file name; by as many of its folders too as tell the files apart."""
+    several = len({path.name for path in task.files}) < len(task.files)
+    above = Path(os.path.commonpath(task.files)) if several else None
     found = {}
     for path in task.files:
         with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            name = path.name if above is None else path.relative_to(above).as_posix()
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
