@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from crumb.engine.precision import Precision
 from crumb.evaluation.forms import Form
 from crumb.evaluation.settings import Setting
 
@@ -139,7 +140,7 @@ class Retention:
 def with_shares(
     forms: Iterable[Form],
     values: Mapping[Form, dict[str, float]],
-    rates: Mapping[tuple[str, int], float],
+    rates: Mapping[tuple[Precision, int], float],
 ) -> list[Cell]:
     """Cells of measured values: shares are of the first form's.
 
