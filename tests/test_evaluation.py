@@ -204,7 +204,13 @@ def test_names_of_tasks(tmp_path: Path) -> None:
     assert [task.name for task in again] == ["small", "train"]
     with pytest.raises(TaskNotFoundError, match="no task 'smal'.*arguana, small, sts; did you mean small"):
         find_tasks(["smal"], tmp_path)
-    with pytest.raises(TaskNotFoundError, match="name their folder with --data"):
+    assert [task.name for task in find_tasks(["longembed", "passkey"])][3:] == [
+        "lemb-2wikimqa",
+        "lemb-needle",
+        "lemb-passkey",
+        "passkey",
+    ]
+    with pytest.raises(TaskNotFoundError, match="name the folder of sets with --data"):
         find_tasks(["small"])
     with pytest.raises(TaskNotFoundError, match="is no task: expected a folder with corpus.jsonl"):
         find_tasks([str(tmp_path / "eval")], tmp_path)

@@ -19,6 +19,7 @@ from crumb.evaluation.results import Measured
 
 RESAMPLES = 2000
 LEVEL = 0.95
+_AT_ONCE = 100  # draws of a correlation that are ranked together: a few MB
 MEAN_OF = "nDCG@10"  # means over unlike metrics would mean nothing
 
 Draws = npt.NDArray[np.float64]
@@ -122,10 +123,11 @@ def _means(differences: Draws, resamples: int, rng: np.random.Generator) -> Draw
 
 def _correlations(x: Draws, y: Draws, gold: Sequence[float], resamples: int, rng: np.random.Generator) -> Draws:
     wanted, n = np.asarray(gold), len(x)
-    found = np.empty(resamples)
-    for i in range(resamples):
-        # a draw whose scores are all equal has no correlation: draw again
-        while np.ptp(wanted[drawn := rng.integers(0, n, n)]) == 0:
-            pass
-        found[i] = spearman(x[drawn], wanted[drawn]) - spearman(y[drawn], wanted[drawn])
-    return found
+    found = []
+    for start in range(0, resamples, _AT_ONCE):
+        drawn = rng.integers(0, n, (min(_AT_ONCE, resamples - start), n))
+        # a draw whose scores are all equal has no correlation: draw it again
+        while (flat := np.ptp(wanted[drawn], axis=1) == 0).any():
+            drawn[flat] = rng.integers(0, n, (int(flat.sum()), n))
+        found.append(spearman(x[drawn], wanted[drawn]) - spearman(y[drawn], wanted[drawn]))
+    return np.concatenate(found)

@@ -53,25 +53,45 @@ def score_rankings(qrels: Qrels, run: Run, measures: Sequence[str] = RANKING) ->
     return values
 
 
-def spearman(cosines: npt.ArrayLike, gold: npt.ArrayLike) -> float:
-    """Spearman's rank correlation of two lists of n numbers, -1..1; ties have their mean rank.
+def cutoff(measure: str) -> int | None:
+    """How many documents of a query a measure looks at ("nDCG@10": 10); None for all.
 
     Raises:
-        ValueError: fewer than two pairs, lists of different lengths, or a list without any difference.
+        MissingExtraError: ir-measures is not installed.
+        ValueError: ir-measures does not know the measure.
     """
-    a, b = np.asarray(cosines, dtype=np.float64), np.asarray(gold, dtype=np.float64)
-    if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
+    library = _ir_measures()
+    try:
+        found = library.parse_measure(measure).params.get("cutoff")
+    except (NameError, ValueError) as error:
+        raise ValueError(f"ir-measures does not know the measure {measure}: {error}") from None
+    return None if found is None else int(found)
+
+
+def spearman(values: npt.ArrayLike, gold: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Spearman's rank correlations of rows of numbers, [..., n] each, -1..1, shape [...]; ties have their mean rank.
+
+    Raises:
+        ValueError: fewer than two numbers a row, different shapes, or a row without any difference.
+    """
+    a, b = np.asarray(values, dtype=np.float64), np.asarray(gold, dtype=np.float64)
+    if a.ndim < 1 or a.shape != b.shape or a.shape[-1] < 2:
         raise ValueError(f"a correlation needs two lists of n >= 2 numbers, got {list(a.shape)} and {list(b.shape)}")
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
+    if (np.ptp(a, axis=-1) == 0).any() or (np.ptp(b, axis=-1) == 0).any():
         raise ValueError("a list whose numbers are all equal correlates with nothing")
-    return float(np.corrcoef(mean_ranks(a), mean_ranks(b))[0, 1])
+    rank = _scipy_stats().rankdata
+    x, y = (r - r.mean(axis=-1, keepdims=True) for r in (rank(a, axis=-1), rank(b, axis=-1)))
+    length = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
+    return np.asarray((x * y).sum(axis=-1) / length, dtype=np.float64)
 
 
-def mean_ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Ranks from 1 of [n] numbers; equal numbers share the mean of their ranks."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return np.asarray((last - (count - 1) / 2)[place], dtype=np.float64)
+def _scipy_stats() -> ModuleType:
+    try:
+        import scipy.stats
+    except ImportError as error:
+        raise MissingExtraError(f'correlations need SciPy: pip install "crumb-embed[eval]" ({error})') from None
+    module: ModuleType = scipy.stats
+    return module
 
 
 def _ir_measures() -> ModuleType:

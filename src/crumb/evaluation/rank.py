@@ -6,6 +6,7 @@ judgements. Search is exact, by crumb's own scorer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +17,15 @@ from crumb.evaluation.settings import Setting
 from crumb.vectors.codes import Codes
 from crumb.vectors.normalize import Floats, cut, normalize
 from crumb.vectors.quantize import Ranges
-from crumb.vectors.score import top_k
+from crumb.vectors.score import Best, top_k
 
 DEPTH = 1000
 """Documents a query that are kept, as mteb does."""
+
+# Rows that are found at a time over all queries, where documents have several: 200 MB of scores and numbers.
+_MOST_FOUND = 1 << 24
+
+Search = Callable[[npt.NDArray[np.int64], int], Best]
 
 
 class Ranked(NamedTuple):
@@ -30,7 +36,9 @@ class Ranked(NamedTuple):
 
 
 def rank(embedded: Embedded, setting: Setting, ranges: Ranges | None = None, depth: int = DEPTH) -> Ranked:
-    """Ranks every document for every query.
+    """Ranks every document for every query; equal scores by rising document, or rising row where it has several.
+
+    A document of several rows counts once, at its best row.
 
     Args:
         embedded: vectors of full size.
@@ -48,30 +56,44 @@ def rank(embedded: Embedded, setting: Setting, ranges: Ranges | None = None, dep
     asked: Floats | Codes = queries
     if setting.coded_queries and setting.stored != "float32":
         asked = Codes.of(queries, setting.stored, ranges=ranges)
-    wide = depth if embedded.owner is None else min(len(rows), depth * _longest(embedded.owner))
-    found = top_k(
-        asked,
-        corpus,
-        wide,
-        score="dot" if isinstance(asked, Codes) else "cosine",
-        originals=rows if setting.rescore else None,
-    )
+
+    def search(which: npt.NDArray[np.int64], k: int) -> Best:
+        if isinstance(asked, Codes):
+            some = Codes(asked.array[which], asked.encoding, asked.ranges, asked.dimensions)
+            return top_k(some, corpus, k, score="dot")
+        return top_k(asked[which], corpus, k, originals=rows if setting.rescore else None)
+
     if embedded.owner is None:
+        found = search(np.arange(len(queries)), depth)
         return Ranked(found.scores.astype(np.float64), found.rows)
-    return _best_row_of_each(Ranked(found.scores.astype(np.float64), embedded.owner[found.rows]), depth)
+    # how many rows are searched also says how many candidates codes choose: then it must not depend on what was found
+    return _rank_owners(search, embedded.owner, len(queries), depth, patient=not setting.rescore)
 
 
-def _longest(owner: npt.NDArray[np.int64]) -> int:
-    """Rows of the document that has most of them: so many times the depth reach `depth` documents for sure."""
-    return int(np.bincount(owner).max())
+def _rank_owners(search: Search, owner: npt.NDArray[np.int64], queries: int, depth: int, patient: bool) -> Ranked:
+    """The best row of each document, for as many documents as there are, `depth` at most.
 
-
-def _best_row_of_each(found: Ranked, depth: int) -> Ranked:
-    """A document counts once a query, at its best row; documents are as many as every query has."""
-    kept = []
-    for documents in found.documents:
-        _, first = np.unique(documents, return_index=True)
-        kept.append(np.sort(first)[:depth])
-    n = min(map(len, kept), default=0)
-    pick = np.array([first[:n] for first in kept], dtype=np.int64).reshape(len(kept), n)
-    return Ranked(np.take_along_axis(found.scores, pick, 1), np.take_along_axis(found.documents, pick, 1))
+    Rows come best first, so the documents of any number of them are right as far as they go; a query whose rows were of
+    too few documents asks for more, where one may be `patient`. Enough for sure are `depth` times the most that a
+    document has.
+    """
+    rows = np.bincount(owner) if len(owner) else np.zeros(1, dtype=np.int64)
+    n = min(depth, int(np.count_nonzero(rows)))
+    enough = min(len(owner), depth * int(rows.max()))
+    ranked = Ranked(np.empty((queries, n)), np.empty((queries, n), dtype=np.int64))
+    wide = min(enough, 2 * n) if patient else enough
+    left = np.arange(queries)
+    while n and len(left):
+        short = []
+        for part in np.array_split(left, -(-len(left) * wide // _MOST_FOUND)):
+            found = search(part, wide)
+            for query, scores, documents in zip(part, found.scores, owner[found.rows], strict=True):
+                _, first = np.unique(documents, return_index=True)
+                if len(first) < n:
+                    short.append(query)
+                    continue
+                best = np.sort(first)[:n]
+                ranked.scores[query], ranked.documents[query] = scores[best], documents[best]
+        left = np.array(short, dtype=np.int64)
+        wide = min(enough, 4 * wide)
+    return ranked

@@ -7,6 +7,7 @@ asked. Knows nothing of models.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +57,12 @@ Task = RetrievalTask | StsTask
 
 
 def digests(task: Task) -> dict[str, str]:
-    """SHA-256 of each file of a task, by file name."""
+    """SHA-256 of each file of a task, by file name; by as many of its folders too as tell the files apart."""
+    several = len({path.name for path in task.files}) < len(task.files)
+    above = Path(os.path.commonpath(task.files)) if several else None
     found = {}
     for path in task.files:
         with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+            name = path.name if above is None else path.relative_to(above).as_posix()
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
