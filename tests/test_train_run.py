@@ -317,6 +317,23 @@ def test_a_loss_that_is_not_finite_ends_the_run(here: Here, tmp_path: Path) -> N
     assert not (tmp_path / "out" / "config.json").exists()
 
 
+def test_a_result_between_the_beginning_and_the_end(home: Path, tmp_path: Path, here: Here) -> None:
+    """The trained weights of two equal runs, one of which keeps a quarter of the way."""
+    found = {}
+    for share in ("1.0", "0.25"):
+        code, said = here(
+            "--out", str(tmp_path / share), "--steps", "4", "--set", f"stages[0].interpolation={share}",
+            "--set", "stages[0].evaluation.keep=last", "--set", "stages[1].evaluation=null",
+        )  # fmt: skip
+        assert code == 0, said
+        found[share] = load_file(tmp_path / share / "training" / "stages" / "00-contrastive" / "model.safetensors")
+    base = load_file(home / "base" / "model.safetensors")
+    name = "encoder.layer.0.output.dense.weight"
+    assert np.abs(found["1.0"][name] - base[name]).max() > 1e-4
+    for name, array in found["0.25"].items():
+        np.testing.assert_allclose(array, 0.75 * base[name] + 0.25 * found["1.0"][name], atol=1e-6, err_msg=name)
+
+
 def test_patience_ends_a_stage(home: Path, tmp_path: Path, here: Here) -> None:
     """A rate that ruins the model: nothing is better than the base, which is then the result."""
     code, said = here(

@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from crumb.cli.options import positive_int
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe, overrides=args.overrides, steps=args.steps)
     data = args.data or os.environ.get("CRUMB_DATA")
     prepared = prepare(recipe, (Path(data),) if data else (args.recipe.parent,))
-    with interruptible() as interruption, world() as here:
+    with interruptible() as interruption, world() as here, warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"crumb train: warning: {message}", file=sys.stderr)
         machine = Machine(here, interruption, shard=args.shard, tensorboard=not args.no_tensorboard)
         try:
             model = train(prepared, args.out, machine, resume=args.resume)
