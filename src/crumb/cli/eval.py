@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     beside.add_argument(
         "--retention", action="store_true", help="what fewer dimensions, layers and bytes keep, in every precision"
     )
+    beside.add_argument(
+        "--trained-on",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="training files (JSON lines) or folders of them: what the tasks share with them is reported",
+    )
     beside.add_argument("--seed", type=int, default=0, help="of the resampling behind the intervals (default: 0)")
 
 
@@ -73,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         return _reproduce(args)
     from crumb.cli.evaluated import show
 
-    record = _answer(_asked(args), args.threads, retention=args.retention)
+    record = _answer(_asked(args), args.threads, args.trained_on, retention=args.retention)
     if args.json:
         from crumb.evaluation.report.record import JSON, as_files
 
@@ -84,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _answer(asked: Asked, threads: int | None, *, retention: bool) -> Record:
+def _answer(asked: Asked, threads: int | None, trained_on: Sequence[Path], *, retention: bool) -> Record:
     """Everything that a report holds."""
     from crumb.evaluation.evaluate import evaluate, tasks_of
     from crumb.evaluation.report.record import Record
@@ -98,10 +107,15 @@ def _answer(asked: Asked, threads: int | None, *, retention: bool) -> Record:
         from crumb.evaluation.retention import PRECISIONS
         from crumb.evaluation.retention import retention as measure
 
-        shared = replace(asked.setting, precision="float32", layers=None, dimensions=None)
-        kept = measure(asked.model, tasks, precisions=PRECISIONS, setting=shared, threads=threads, done=_done)
+        common = replace(asked.setting, precision="float32", layers=None, dimensions=None)
+        kept = measure(asked.model, tasks, precisions=PRECISIONS, setting=common, threads=threads, done=_done)
+    shared = None
+    if trained_on:
+        from crumb.evaluation.contamination import contamination
+
+        shared = contamination(tasks, trained_on)
     licences = {task.name: task.licence for task in tasks if task.licence}
-    return Record.of(evaluation, ("crumb", *sys.argv[1:]), licences, kept)
+    return Record.of(evaluation, ("crumb", *sys.argv[1:]), licences, kept, shared)
 
 
 def _reproduce(args: argparse.Namespace) -> int:
@@ -115,7 +129,11 @@ def _reproduce(args: argparse.Namespace) -> int:
     asked = asked_here(then, data=data, tasks=args.tasks or None, model=args.model)
     check_data(then, tasks_of(asked))
     check_models(then, asked)
-    found = reproduce(then, asked, lambda again: _answer(again, args.threads, retention=then.retention is not None))
+
+    def again(question: Asked) -> Record:
+        return _answer(question, args.threads, args.trained_on, retention=then.retention is not None)
+
+    found = reproduce(then, asked, again)
     print(outcome(found))
     return 0 if found.reproduced else 1
 

@@ -47,6 +47,14 @@ def show(record: Record) -> None:
         _table(
             [["precision", "layers", "dimensions", "stored", "bytes", "mean", "worst", ""], *_kept(record.retention)]
         )
+    if record.contamination is not None:
+        found = record.contamination
+        print(f"\nwhat tasks share with {found.texts:,} training texts (runs of {found.n} words)")
+        rows = [["task", "side", "texts", "verbatim", "half covered", "shared"]]
+        for task, sides in found.tasks.items():
+            for side, o in sides.items():
+                rows.append([task, side, *(f"{n:,}" for n in (o.texts, o.verbatim, o.half, o.shared))])
+        _table(rows)
 
 
 def _kept(found: Retention) -> list[list[str]]:
