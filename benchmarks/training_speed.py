@@ -1,4 +1,4 @@
-"""Tokens a second of whole training steps, beside sentence-transformers': `python -m benchmarks.training_speed [PAIRS…]`.
+"""Tokens a second of whole training steps, beside sentence-transformers': `python -m benchmarks.training_speed PAIRS…`.
 
 Enters: files of pairs as JSON lines ("query", "positive"), gzipped or not; without one, titles and abstracts of
 tests/data. Leaves: a table, or JSON with --json. A step is everything from texts to new weights: tokens, forward,
@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ class Theirs:
             loss=MultipleNegativesRankingLoss(self.model, scale=_SCALE),
             callbacks=[Clock()],
         ).train()
-        return [after - before for before, after in zip(ends, ends[1:], strict=False)]
+        return [after - before for before, after in pairwise(ends)]
 
 
 def measure(pairs: Pairs, runners: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:

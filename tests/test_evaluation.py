@@ -325,13 +325,14 @@ def test_settings_are_checked() -> None:
 
 
 def test_a_published_figure_is_found_for_its_own_setting_only() -> None:
-    facts: dict[str, Any] = {"task": "scifact", "model": "all-MiniLM-L6-v2"}
+    facts: dict[str, Any] = {"task": "scifact", "model": "all-MiniLM-L6-v2", "queries": 300}
     row = published_for(measured({"": [0.6]}, **facts))
     assert row is not None
     assert row.value == 64.51
     assert published_for(measured({"": [0.6]}, **facts, context=512)) is None
     assert published_for(measured({"": [0.6]}, **facts, setting=Setting(layers=3))) is None
     assert published_for(measured({"": [0.6]}, **{**facts, "model": "another"})) is None
+    assert published_for(measured({"": [0.6]}, **{**facts, "queries": 299})) is None
 
 
 def test_the_rivals_of_a_long_vector() -> None:

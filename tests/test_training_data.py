@@ -10,6 +10,7 @@ import csv
 import gzip
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -496,6 +497,24 @@ def test_token_counts_are_the_models(model: crumb.Model, texts: list[str]) -> No
     few = [f"{text[:50]} {i}" for i, text in enumerate(texts)]
     exact = tokens_of(model.tokenizer, 10**6)(few)
     assert exact.tolist() == [n + model.tokenizer.n_special for n in model.tokenizer.count(few)]
+
+
+def test_the_guides_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: crumb.Model) -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    block = next(part for part in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "crumb.training.data" in part)
+    monkeypatch.chdir(tmp_path)
+    for name in ("medquad", "faq", "pairs"):
+        write(Path(f"{name}.jsonl.gz"), [{**row, "source": "ab"[i % 2]} for i, row in enumerate(PAIRS)])
+    np.savez("vectors.npz", query=np.eye(7), positive=np.eye(7))
+    names: dict[str, Any] = {"model": model, "start_step": 7}
+    exec(block.replace("    ...\n", "    break\n"), names)
+    assert names["batch"].step == 7
+    assert [part.name for part in names["mixture"].report] == [
+        "medquad",
+        "faq",
+        f"{tmp_path.name}/a",
+        f"{tmp_path.name}/b",
+    ]
 
 
 def test_columns_of_a_batch(tmp_path: Path) -> None:

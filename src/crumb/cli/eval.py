@@ -1,21 +1,22 @@
 """`crumb eval`: how good a model is, on data of the user's own or on the field's, with everything needed to check it.
 
-Enters: a model, tasks, perhaps a base to compare with. Leaves: a table on stdout or JSON; with --report a folder. Knows
-nothing of metrics: crumb.evaluation has them.
+Enters: a model, tasks, perhaps a base to compare with; or a report to be checked. Leaves: tables on stdout or JSON;
+with --report a folder. Knows nothing of metrics: crumb.evaluation has them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crumb.cli.options import POSITIONS, add_model_arguments, positive_int
 
 if TYPE_CHECKING:
-    from crumb.evaluation.evaluate import Asked, Evaluation
+    from crumb.evaluation.evaluate import Asked
+    from crumb.evaluation.report.record import Record
     from crumb.evaluation.results import Measured
 
 HELP = """Measures a model on retrieval sets (folders in BEIR's layout) and on sentence pairs: nDCG@10, recall@100,
@@ -35,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders in BEIR's layout, files of sentence pairs, names below --data, or all that is there",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with sets, at any depth below it")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write report.html, report.md and report.json there")
+    parser.add_argument(
+        "--reproduce",
+        type=Path,
+        metavar="REPORT",
+        help="measure what this report says again, and compare; MODEL, --data and --tasks say where things are here",
+    )
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     add_model_arguments(parser, name=False)
     form = parser.add_argument_group("how")
@@ -54,20 +62,89 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     beside.add_argument("--compare-context", type=positive_int, metavar="N", help="its context (default: its own)")
     beside.add_argument("--compare-positions", choices=POSITIONS, help="its --positions")
     beside.add_argument("--rivals", action="store_true", help="long documents cut at 256 and 512, and as chunks")
+    beside.add_argument(
+        "--retention", action="store_true", help="what fewer dimensions, layers and bytes keep, in every precision"
+    )
+    beside.add_argument(
+        "--trained-on",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="training files (JSON lines) or folders of them: what the tasks share with them is reported",
+    )
     beside.add_argument("--seed", type=int, default=0, help="of the resampling behind the intervals (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measures, and shows what was found."""
+    """Measures, and shows what was found; 1 where a report is not reproduced."""
+    if args.reproduce is not None:
+        return _reproduce(args)
     from crumb.cli.evaluated import show
-    from crumb.evaluation.evaluate import evaluate
 
-    evaluation = evaluate(_asked(args), threads=args.threads, done=_say)
+    record = _answer(_asked(args), args.threads, args.trained_on, retention=args.retention)
     if args.json:
-        print(json.dumps(_brief(evaluation), indent=2, ensure_ascii=False))
+        from crumb.evaluation.report.record import JSON, as_files
+
+        print(as_files(record)[JSON].decode("utf-8"), end="")
     else:
-        show(evaluation)
+        show(record)
+    _write(record, args.report)
     return 0
+
+
+def _answer(asked: Asked, threads: int | None, trained_on: Sequence[Path], *, retention: bool) -> Record:
+    """Everything that a report holds."""
+    from crumb.evaluation.evaluate import evaluate, tasks_of
+    from crumb.evaluation.report.record import Record
+
+    evaluation = evaluate(asked, threads=threads, done=_say)
+    tasks = tasks_of(asked)
+    kept = None
+    if retention:
+        from dataclasses import replace
+
+        from crumb.evaluation.retention import PRECISIONS
+        from crumb.evaluation.retention import retention as measure
+
+        common = replace(asked.setting, precision="float32", layers=None, dimensions=None)
+        kept = measure(asked.model, tasks, precisions=PRECISIONS, setting=common, threads=threads, done=_done)
+    shared = None
+    if trained_on:
+        from crumb.evaluation.contamination import contamination
+
+        shared = contamination(tasks, trained_on)
+    licences = {task.name: task.licence for task in tasks if task.licence}
+    return Record.of(evaluation, ("crumb", *sys.argv[1:]), licences, kept, shared)
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from crumb.evaluation.evaluate import tasks_of
+    from crumb.evaluation.report.outcome import outcome
+    from crumb.evaluation.report.record import read_record
+    from crumb.evaluation.report.reproduce import asked_here, check_data, check_models, reproduce
+
+    then = read_record(args.reproduce)
+    data = None if args.data is None else str(args.data)
+    asked = asked_here(then, data=data, tasks=args.tasks or None, model=args.model)
+    check_data(then, tasks_of(asked))
+    check_models(then, asked)
+
+    def again(question: Asked) -> Record:
+        return _answer(question, args.threads, args.trained_on, retention=then.retention is not None)
+
+    found = reproduce(then, asked, again)
+    print(outcome(found))
+    return 0 if found.reproduced else 1
+
+
+def _write(record: Record, folder: Path | None) -> None:
+    if folder is None:
+        return
+    from crumb.evaluation.report.write import write_report
+
+    for path in write_report(record, folder):
+        print(f"crumb: wrote {path}", file=sys.stderr)
 
 
 def _asked(args: argparse.Namespace) -> Asked:
@@ -120,16 +197,5 @@ def _say(m: Measured) -> None:
     )
 
 
-def _brief(evaluation: Evaluation) -> dict[str, Any]:
-    """As JSON, without the values of each query."""
-
-    def short(m: Measured) -> dict[str, Any]:
-        return {key: value for key, value in m.as_dict().items() if key not in ("per_query", "gold")}
-
-    return {
-        "asked": evaluation.asked.as_dict(),
-        "results": [short(m) for m in evaluation.results],
-        "base": [short(m) for m in evaluation.base],
-        "differences": [d.as_dict() for d in evaluation.differences],
-        "rivals": [short(m) for m in evaluation.rivals],
-    }
+def _done(task: str) -> None:
+    print(f"crumb: {task}: measured in every form", file=sys.stderr, flush=True)

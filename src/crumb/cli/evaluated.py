@@ -1,6 +1,6 @@
 """An evaluation as tables for a terminal.
 
-Enters: an `Evaluation`. Leaves: lines on stdout; figures times 100, as the field prints them. Knows nothing of how they
+Enters: a `Record`. Leaves: lines on stdout; figures times 100, as the field prints them. Knows nothing of how they
 came about.
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crumb.evaluation.compare import MEAN_OF
-from crumb.evaluation.evaluate import Evaluation
 from crumb.evaluation.published import published_for
+from crumb.evaluation.report.record import Record
 from crumb.evaluation.results import Measured
+from crumb.evaluation.retained import Retention
 
 _SECOND = ("R@100", "RR@10", "AP@1000")  # beside the main metric, where a task has them
 
 
-def show(evaluation: Evaluation) -> None:
-    """Prints the model's figures, those of the base with their differences, and the rivals."""
+def show(record: Record) -> None:
+    """Prints the model's figures, those of the base with their differences, the rivals, what smaller forms keep."""
+    evaluation = record.evaluation
     rows = [["task", "metric", "value", *_SECOND, "published", "cut"]]
     rows += [_row(m) for m in evaluation.results]
     alike = [m.value for m in evaluation.results if m.main == MEAN_OF]
@@ -39,6 +41,34 @@ def show(evaluation: Evaluation) -> None:
         for m in [m for m in evaluation.results if m.task in {r.task for r in evaluation.rivals}] + evaluation.rivals:
             rows.append([m.task, m.main, f"{100 * m.value:.2f}", m.setting.reading, str(m.context)])
         _table(sorted(rows[1:], key=lambda row: row[0]), head=rows[0])
+
+    if record.retention is not None:
+        print("\nwhat smaller forms keep of the full size, in percent: mean, and the worst task")
+        _table(
+            [["precision", "layers", "dimensions", "stored", "bytes", "mean", "worst", ""], *_kept(record.retention)]
+        )
+    if record.contamination is not None:
+        found = record.contamination
+        print(f"\nwhat tasks share with {found.texts:,} training texts (runs of {found.n} words)")
+        rows = [["task", "side", "texts", "verbatim", "half covered", "shared"]]
+        for task, sides in found.tasks.items():
+            for side, o in sides.items():
+                rows.append([task, side, *(f"{n:,}" for n in (o.texts, o.verbatim, o.half, o.shared))])
+        _table(rows)
+
+
+def _kept(found: Retention) -> list[list[str]]:
+    """Every form but the grid's inside: a report has that too."""
+    full = found.full.form
+    rows = []
+    for cell in found.cells:
+        form = cell.form
+        if (form.layers != full.layers and form.dimensions != full.dimensions) or not cell.shares:
+            continue
+        task, share = cell.worst
+        names = [form.precision, str(form.layers), str(form.dimensions), form.encoding, str(form.stored_bytes)]
+        rows.append([*names, f"{100 * cell.mean:.1f}", f"{100 * share:.1f}", task])
+    return rows
 
 
 def _row(m: Measured) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,27 @@ def embed(model: Model, queries: Sequence[str], documents: Sequence[str], settin
     started = time.perf_counter()
     rows, owner, report = read_documents(model, documents, setting, passage_prompt)
     return Embedded(asked, rows, owner, query_cost, Cost.of(report, time.perf_counter() - started))
+
+
+def embed_layers(
+    model: Model, queries: Sequence[str], documents: Sequence[str], setting: Setting, layers: Sequence[int]
+) -> list[Embedded]:
+    """`embed` after each of several numbers of layers, rising; of whole documents from one pass.
+
+    The costs of each are those of the pass, which runs the most layers.
+
+    Raises:
+        ValueError: as `embed`; or layers that do not rise.
+    """
+    if setting.reading != "whole":
+        return [embed(model, queries, documents, replace(setting, layers=depth)) for depth in layers]
+    sides = []
+    for texts, prompt in zip((queries, documents), prompts(model, setting), strict=True):
+        started = time.perf_counter()
+        rows, report = model.encode_layers(texts, layers, prompt=prompt, truncation="end")
+        sides.append((rows, Cost.of(report, time.perf_counter() - started)))
+    (asked, query_cost), (found, document_cost) = sides
+    return [Embedded(q, d, None, query_cost, document_cost) for q, d in zip(asked, found, strict=True)]
 
 
 def prompts(model: Model, setting: Setting) -> tuple[str, str]:

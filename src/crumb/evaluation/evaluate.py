@@ -89,9 +89,7 @@ def evaluate(asked: Asked, *, threads: int | None = None, done: Report | None = 
     Raises:
         CrumbError, ValueError, OSError: a model, task or setting that cannot be had.
     """
-    tasks = find_tasks(asked.tasks, None if asked.data is None else Path(asked.data))
-    if not tasks:
-        raise ValueError("nothing to measure: name tasks (folders in BEIR's layout, files of sentence pairs, or all)")
+    tasks = tasks_of(asked)
     results = _measure(asked.model, tasks, asked.setting, threads, done)
     base = [] if asked.compare is None else _measure(asked.compare, tasks, asked.compare_setting, threads, done)
     rivals = []
@@ -102,6 +100,19 @@ def evaluate(asked: Asked, *, threads: int | None = None, done: Report | None = 
             rivals += _measure(asked.model, long, setting, threads, done)
     differences = compare(results, base, seed=asked.seed) if base else []
     return Evaluation(asked, results, base, differences, rivals)
+
+
+def tasks_of(asked: Asked) -> list[Task]:
+    """The tasks that are asked for.
+
+    Raises:
+        TaskNotFoundError: a name is no task.
+        ValueError: none is named.
+    """
+    tasks = find_tasks(asked.tasks, None if asked.data is None else Path(asked.data))
+    if not tasks:
+        raise ValueError("nothing to measure: name tasks (folders in BEIR's layout, files of sentence pairs, or all)")
+    return tasks
 
 
 def rival_settings(setting: Setting, context: int) -> list[Setting]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from crumb.evaluation.beir import RetrievalSet
 from crumb.evaluation.embed import Cost, Embedded, embed, prompts
 from crumb.evaluation.metrics import RANKING, score_rankings, spearman
 from crumb.evaluation.rank import Ranked, rank
+from crumb.evaluation.relevant import relevant_tokens
 from crumb.evaluation.results import Measured
 from crumb.evaluation.settings import Setting
 from crumb.evaluation.tasks import RetrievalTask, StsTask, Task, digests
@@ -46,7 +48,10 @@ def measure(model: Model, task: Task, setting: Setting, name: str | None = None)
         part: embed(model, list(data.queries.values()), list(data.corpus.values()), setting)
         for part, data in parts.items()
     }
-    return measure_embedded(model, task, setting, parts, vectors, name)
+    measured = measure_embedded(model, task, setting, parts, vectors, name)
+    return replace(
+        measured, relevant_tokens={part: relevant_tokens(data, model.tokenizer) for part, data in parts.items()}
+    )
 
 
 def measure_embedded(

@@ -53,6 +53,21 @@ def score_rankings(qrels: Qrels, run: Run, measures: Sequence[str] = RANKING) ->
     return values
 
 
+def cutoff(measure: str) -> int | None:
+    """How many documents of a query a measure looks at ("nDCG@10": 10); None for all.
+
+    Raises:
+        MissingExtraError: ir-measures is not installed.
+        ValueError: ir-measures does not know the measure.
+    """
+    library = _ir_measures()
+    try:
+        found = library.parse_measure(measure).params.get("cutoff")
+    except (NameError, ValueError) as error:
+        raise ValueError(f"ir-measures does not know the measure {measure}: {error}") from None
+    return None if found is None else int(found)
+
+
 def spearman(values: npt.ArrayLike, gold: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Spearman's rank correlations of rows of numbers, [..., n] each, -1..1, shape [...]; ties have their mean rank.
 

@@ -26,6 +26,8 @@ class Measured:
         parts: of a task in parts, part to metric to value.
         per_query: part to query id to the main metric, in a fixed order (the only part of most tasks is ""); empty
             where it was not kept.
+        relevant_tokens: part to query id to the tokens of the document that is relevant to it
+            (crumb.evaluation.relevant); empty where they were not counted.
         gold: of an STS task the gold scores, in the order of `per_query`, which then holds the pairs' cosines.
         queries, documents: how many.
         query_cost, document_cost: tokens, cuts and seconds.
@@ -50,6 +52,7 @@ class Measured:
     search_seconds: float
     data: Mapping[str, Any]
     per_query: dict[str, dict[str, float]] = field(default_factory=dict)
+    relevant_tokens: dict[str, dict[str, float]] = field(default_factory=dict)
     gold: list[float] = field(default_factory=list)
 
     @property

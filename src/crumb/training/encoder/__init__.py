@@ -17,6 +17,10 @@ Knows nothing of losses, data or the trainer. The public names:
 
     freeze(encoder, ["word", "positions"])                        # all other groups are trained
     parameter_groups(encoder, 3e-5, rates={"new_positions": 5e-4}, weight_decay=0.01) -> list for torch.optim.AdamW
+
+Beside it: crumb.training.memory.keep_freed_memory() makes steps on a CPU a tenth faster, and
+crumb.training.positions.skipped_positions(lengths, context, generator) places short texts in a long context:
+dataclasses.replace(batch, positions=skipped_positions(batch.lengths, …)).
 """
 
 from crumb.training.encoder.encoder import Activations, Encoder

@@ -29,8 +29,9 @@ def attend(qkv: Tensor, groups: tuple[Group, ...], heads: int, dropout: float = 
     """
     hidden = qkv.shape[1] // 3
     parts = []
-    for group in groups:
-        rows = qkv[group.begin : group.end]
+    # split and not slices: the gradient of each slice would be a tensor of the whole batch, mostly zeros
+    sizes = [group.end - group.begin for group in groups]
+    for group, rows in zip(groups, torch.split_with_sizes(qkv, sizes), strict=True):
         if group.pad is not None and group.unpad is not None:
             rows = _regroup(rows, group.pad, group.unpad)
         q, k, v = rows.view(group.texts, group.longest, 3, heads, hidden // heads).permute(2, 0, 3, 1, 4)

@@ -19,7 +19,6 @@ from torch import Tensor
 from crumb.checkpoint import Contract
 
 _TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-_KIND = "sentence_transformers.models"
 
 
 def write_folder(target: Path, source: Path, contract: Contract, tensors: dict[str, Tensor]) -> Path:
@@ -76,34 +75,27 @@ def _write(into: Path, source: Path, contract: Contract, tensors: dict[str, Tens
         _dump({**tokenizer, "model_max_length": contract.context}, home / "tokenizer_config.json")
 
     prompts = _read(source / "config_sentence_transformers.json")
-    prompts.update(
-        similarity_fn_name=contract.similarity,
-        prompts=contract.prompts,
-        default_prompt_name=contract.default_prompt_name,
-    )
+    prompts["similarity_fn_name"] = contract.similarity
     _dump(prompts, into / "config_sentence_transformers.json")
-    modules = [("", "Transformer") if inner == Path() else (str(inner), "Transformer"), ("1_Pooling", "Pooling")]
-    if contract.normalize:
-        modules.append(("2_Normalize", "Normalize"))
+    modules = source / "modules.json"
+    if modules.is_file():
+        listed: list[dict[str, Any]] = json.loads(modules.read_bytes())
+        pooling = next(str(module["path"]) for module in listed if str(module["type"]).endswith("Pooling"))
+    else:
+        # what sentence-transformers and crumb take such a folder for; said, so that it stays so
+        kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+        listed = [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for i, (path, kind) in enumerate(kinds.items())
+        ]
+        pooling = "1_Pooling"
+    _dump(listed, into / "modules.json")
+    (into / pooling).mkdir(parents=True, exist_ok=True)
+    found = _read(source / pooling / "config.json")
     _dump(
-        [{"idx": i, "name": str(i), "path": path, "type": f"{_KIND}.{kind}"} for i, (path, kind) in enumerate(modules)],
-        into / "modules.json",
+        found or {"word_embedding_dimension": contract.hidden, "pooling_mode_mean_tokens": True},
+        into / pooling / "config.json",
     )
-    for path, _ in modules[1:]:
-        (into / path).mkdir()
-    pooling = {"word_embedding_dimension": contract.hidden, "include_prompt": contract.include_prompt}
-    for key, mode in _FLAGS.items():
-        pooling[key] = mode in contract.pooling
-    _dump(pooling, into / "1_Pooling" / "config.json")
-
-
-_FLAGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
-    "pooling_mode_lasttoken": "lasttoken",
-}
 
 
 def _read(path: Path) -> dict[str, Any]:

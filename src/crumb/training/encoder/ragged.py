@@ -18,10 +18,10 @@ from torch import Tensor
 
 Whole = npt.NDArray[np.int64]
 
-# A group ends where its shortest text would be padded by more than a quarter, unless it is so small that another
+# A group ends where its shortest text would be padded by more than a sixth, unless it is so small that another
 # round of calls would cost more than the padding.
-_SHORTEST = 0.8
-_SMALL = 512  # tokens
+_SHORTEST = 0.85
+_SMALL = 256  # tokens
 _CELLS = 1 << 18  # query-key pairs of a group and head
 
 

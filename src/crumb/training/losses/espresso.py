@@ -40,7 +40,7 @@ class Espresso:
             to n-2, so that the input embeddings are trained as the first layer and layer n-1 never; and U comes from
             a randomised decomposition (it draws from torch's generator). Needs layer 0.
 
-    Costs one decomposition of d x d a layer and step, one in all with teacher="last".
+    Costs one decomposition of d x d a layer and step (20 ms for 384 on one core), one in all with teacher="last".
 
     Not as published otherwise: U is exact, and as singular vectors have no sign, each column of P gets the one that
     is nearer to the dimension it is the target of. A random sign would ask a dimension to turn over from step to step.
@@ -137,17 +137,7 @@ class Espresso:
             related = (vectors.T @ vectors / vectors.shape[1] ** 0.5).softmax(-1)  # [d, d]
             if self.as_published:
                 left, values, _ = torch.svd_lowrank(related, q=self.dimensions)
-                return vectors @ (left * values)
-            return vectors @ _principal_directions(related, self.dimensions).to(vectors)
-
-
-def _principal_directions(square: Tensor, k: int) -> Tensor:
-    """U S of the first k left singular vectors and values, [d, k] in float64.
-
-    By the eigenvectors of A Aᵀ, which takes a twentieth of the time of a singular value decomposition. Squaring
-    halves the digits, so it is done in float64, on the CPU where the device has none (MPS).
-    """
-    exact = square.to("cpu" if square.device.type == "mps" else square.device, torch.float64)
-    values, vectors = torch.linalg.eigh(exact @ exact.T)  # ascending
-    directions: Tensor = vectors[:, -k:].flip(1) * values[-k:].flip(0).clamp_min(0).sqrt()
-    return directions
+            else:
+                left, values, _ = torch.linalg.svd(related)
+            wanted: Tensor = vectors @ (left * values)[:, : self.dimensions]
+        return wanted
