@@ -28,7 +28,7 @@ import crumb
 from benchmarks.texts import records
 from crumb.errors import TruncationWarning
 from crumb.evaluation.beir import RetrievalSet, read_retrieval_set
-from crumb.evaluation.metrics import ndcg
+from crumb.evaluation.metrics import score_rankings
 from crumb.model import EncodeReport
 
 _GROUPS = 100  # values of the metadata that the filter goes by
@@ -106,8 +106,11 @@ def run_long(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def score(c: crumb.Collection, data: RetrievalSet, mode: Any) -> float:
     """Mean nDCG@10, one hit a document."""
-    rankings = {q: [str(hit.id) for hit in c.search(text, mode=mode, exact=True)] for q, text in data.queries.items()}
-    return float(np.mean([ndcg(ranking, data.qrels[query]) for query, ranking in rankings.items()]))
+    runs = {
+        q: {str(hit.id): -float(rank) for rank, hit in enumerate(c.search(text, mode=mode, exact=True))}
+        for q, text in data.queries.items()
+    }
+    return float(np.mean(list(score_rankings(data.qrels, runs, ["nDCG@10"])["nDCG@10"].values())))
 
 
 def subset(data: RetrievalSet, documents: int | None, queries: int | None) -> RetrievalSet:

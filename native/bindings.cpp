@@ -146,13 +146,17 @@ void check_call(const NativeEncoder& self, int layers, int lowest, int threads) 
 }
 
 void encode(const NativeEncoder& self, const Ids& ids, const Offsets& offsets, const std::vector<std::string>& poolings,
-            const nb::object& first_pooled, int layers, int threads, const FloatsOut& out) {
+            const nb::object& first_pooled, const std::vector<int>& layers, int threads, const FloatsOut& out) {
   const RaggedBatch batch = batch_of(self, ids, offsets);
-  check_call(self, layers, 1, threads);
+  if (layers.empty()) throw std::invalid_argument("no layers given");
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    check_call(self, layers[i], 1, threads);
+    if (i > 0 && layers[i] <= layers[i - 1]) throw std::invalid_argument("layers must rise");
+  }
   std::vector<Pooling> modes;
   for (const std::string& name : poolings) modes.push_back(pooling_from_name(name));
   if (modes.empty()) throw std::invalid_argument("no pooling given");
-  require_shape("out rows", out.shape(0), static_cast<int>(batch.texts));
+  require_shape("out rows", out.shape(0), static_cast<int>(layers.size() * batch.texts));
   require_shape("out columns", out.shape(1),
                 static_cast<int>(modes.size()) * self.encoder().weights().shape().hidden);
   Ids first;

@@ -63,14 +63,21 @@ void Encoder::check(const RaggedBatch& batch, std::int64_t total) const {
 }
 
 void Encoder::encode(const RaggedBatch& batch, const std::vector<Pooling>& poolings, const std::int32_t* first_pooled,
-                     int layers, int threads, float* out) const {
+                     const std::vector<int>& exits, int threads, float* out) const {
+  const std::size_t matrix = batch.texts * poolings.size() * static_cast<std::size_t>(weights_.shape().hidden);
   const Plan work = plan(batch, threads);
   Team team(work.shared.empty() ? std::min(threads, static_cast<int>(work.alone.size())) : threads);
   const auto workers = static_cast<std::size_t>(team.size());
   const auto forward = [&](const Group& group, Rows& rows, std::vector<Bench>& benches, const Parallel& parallel) {
     Forward pass(kernels_, weights_, batch, group, rows, benches, parallel);
-    pass.run(layers);
-    pass.pool_into(poolings, first_pooled, out);
+    float* to = out;
+    std::size_t next = 0;
+    pass.run(exits.back(), [&](int layers) {
+      if (layers != exits[next]) return;
+      pass.pool_into(poolings, first_pooled, to);
+      to += matrix;
+      ++next;
+    });
   };
 
   if (!work.shared.empty()) {

@@ -26,10 +26,10 @@ class Encoder {
   // every id the vocabulary.
   void check(const RaggedBatch& batch, std::int64_t total) const;
 
-  // Vectors [texts][poolings * hidden] after the first `layers` layers. `first_pooled` (may be null) is the first token of
-  // each text that takes part in pooling.
-  void encode(const RaggedBatch& batch, const std::vector<Pooling>& poolings, const std::int32_t* first_pooled, int layers,
-              int threads, float* out) const;
+  // Vectors [exits][texts][poolings * hidden] after each of the first so many layers that `exits` names, rising and at
+  // least one. `first_pooled` (may be null) is the first token of each text that takes part in pooling.
+  void encode(const RaggedBatch& batch, const std::vector<Pooling>& poolings, const std::int32_t* first_pooled,
+              const std::vector<int>& exits, int threads, float* out) const;
 
   // Hidden rows [tokens][hidden] after the first `layers` layers; 0 gives the embedding rows.
   void hidden_rows(const RaggedBatch& batch, int layers, int threads, float* out) const;

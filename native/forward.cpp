@@ -83,17 +83,17 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
   }
 }
 
-void Forward::run(int layers) {
+void Forward::run(int layers, const std::function<void(int)>& after_layer) {
   if (narrow_) {
-    run_by_columns(layers);
+    run_by_columns(layers, after_layer);
   } else {
-    run_by_rows(layers);
+    run_by_rows(layers, after_layer);
   }
 }
 
 // Two phases a layer: what follows attention and the next layer's projections touch a block's own rows only, so they are
-// one task.
-void Forward::run_by_rows(int layers) {
+// one task. The projections leave the hidden rows as they are, so those of a layer can still be read after both.
+void Forward::run_by_rows(int layers, const std::function<void(int)>& after_layer) {
   const auto blocks = static_cast<std::size_t>(blocks_);
   parallel_(blocks, [&](std::size_t block, int worker) {
     embed(static_cast<int>(block));
@@ -105,12 +105,13 @@ void Forward::run_by_rows(int layers) {
       finish(weights_.layer(i), static_cast<int>(block), worker);
       if (i + 1 < layers) project(weights_.layer(i + 1), static_cast<int>(block), worker);
     });
+    if (after_layer) after_layer(i + 1);
   }
 }
 
 // Five phases a layer, but each weight is read by one worker only: the time of a few rows is the time it takes to read the
 // weights. What is small (LayerNorm, a linear layer's operand) the caller does between the phases.
-void Forward::run_by_columns(int layers) {
+void Forward::run_by_columns(int layers, const std::function<void(int)>& after_layer) {
   const Shape& shape = weights_.shape();
   const int rows = group_.rows;
   std::byte* ffn = benches_[0].ffn.get();
@@ -134,6 +135,7 @@ void Forward::run_by_columns(int layers) {
                                  shape.activation);
     });
     add_and_norm(layer.down, ffn, layer.ffn_norm);
+    if (after_layer) after_layer(i + 1);
   }
 }
 

@@ -60,13 +60,14 @@ class Forward {
   Forward(const Kernels& kernels, const Weights& weights, const RaggedBatch& batch, const Group& group, Rows& rows,
           std::vector<Bench>& benches, const Parallel& parallel);
 
-  // Embedding rows and the first `layers` layers.
-  void run(int layers);
+  // Embedding rows and the first `layers` layers. Calls after_layer(i), unless it is empty, once the first i layers are done,
+  // 1 to `layers`: what is read then is what run(i) would leave.
+  void run(int layers, const std::function<void(int)>& after_layer = {});
 
-  // After run: [group.rows][hidden]
+  // After a layer: [group.rows][hidden]
   const float* hidden_rows() const { return rows_.x.get(); }
 
-  // After run: pools every text of the group into its row of out[texts][poolings * hidden]. `first_pooled` may be null.
+  // After a layer: pools every text of the group into its row of out[texts][poolings * hidden]. `first_pooled` may be null.
   void pool_into(const std::vector<Pooling>& poolings, const std::int32_t* first_pooled, float* out) const;
 
  private:
@@ -86,8 +87,8 @@ class Forward {
   Operand operand_of_x(const PackedLinear& w, int block, int worker) const;
   Operand operand_of_elements(const PackedLinear& w, const void* elements, int rows, int worker) const;
 
-  void run_by_rows(int layers);
-  void run_by_columns(int layers);
+  void run_by_rows(int layers, const std::function<void(int)>& after_layer);
+  void run_by_columns(int layers, const std::function<void(int)>& after_layer);
   // part(columns of w, the first of them) for the share of each worker
   void by_columns(const PackedLinear& w, const std::function<void(const PackedLinear&, int)>& part);
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +49,27 @@ def test_bits_depend_on_the_text_alone(isa: str, data: st.DataObject) -> None:
     alone = np.concatenate([engine.encode(*ragged([text]), threads=1) for text in texts])
     together = engine.encode(*ragged([texts[i] for i in order]), threads=threads)
     assert together.tobytes() == alone[order].tobytes()
+
+
+@pytest.mark.parametrize("isa", PRECISIONS)
+@settings(max_examples=30, deadline=None)
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=8), threads=st.integers(1, 4))
+def test_bits_do_not_depend_on_the_other_layers(isa: str, lengths: list[int], threads: int) -> None:
+    """Lone short texts share columns, longer ones rows, many are dealt out: three ways through the layers."""
+    engine = small(isa)
+    batch = ragged([np.arange(n) % 97 for n in lengths])
+    first = np.array([n // 3 for n in lengths], dtype=np.int32)
+    some: dict[str, Any] = {"pooling": ["mean", "cls"], "first_pooled": first}
+    both = engine.encode_layers(*batch, [1, 2], threads=threads, **some)
+    assert both.shape == (2, len(lengths), 2 * engine.hidden)
+    for i, layers in enumerate((1, 2)):
+        assert both[i].tobytes() == engine.encode(*batch, layers=layers, threads=1, **some).tobytes()
+
+
+@pytest.mark.parametrize("layers", [[], [2, 1], [1, 1], [0, 1], [1, 3]])
+def test_layers_that_cannot_be_asked_together(layers: list[int]) -> None:
+    with pytest.raises(ValueError, match="layers"):
+        small("portable").encode_layers(*ragged([np.array([1, 2])]), layers)
 
 
 @pytest.mark.parametrize("isa", PRECISIONS)

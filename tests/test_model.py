@@ -149,6 +149,38 @@ def test_dimensions_and_layers(model: crumb.Model, reference: Any) -> None:
         pooled = ((states[layers] * mask).sum(1) / mask.sum(1)).detach().numpy()
         pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
         np.testing.assert_allclose(model.encode(some, layers=layers), pooled, atol=2e-6)
+        np.testing.assert_allclose(model.encode_layers(some)[0][layers - 1], pooled, atol=2e-6)
+
+
+def test_layers_of_one_pass(model: crumb.Model) -> None:
+    many = [f"text {i} " * (1 + i % 7) for i in range(1100)]  # more than one window
+    found, report = model.encode_layers(iter(many), [2, 3, 6], dimensions=100)
+    assert found.shape == (3, 1100, 100)
+    assert report == model.encode(many, return_report=True)[1]
+    for vectors, layers in zip(found, (2, 3, 6), strict=True):
+        assert vectors.tobytes() == model.encode(many, layers=layers, dimensions=100).tobytes()
+    alone, _ = model.encode_layers(many[3], normalized=False)
+    assert (
+        alone.tobytes() == np.stack([model.encode(many[3], layers=i, normalized=False) for i in range(1, 7)]).tobytes()
+    )
+    assert model.encode_layers([], [1, 2])[0].shape == (2, 0, 384)
+    with pytest.warns(crumb.TruncationWarning) as warned:
+        model.encode_layers("a " * 600, [1])
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], "at least one of 1 to 6, got none"),
+        ([1, 7], "from 1 to 6, got 7"),
+        ([3, 2], r"layers must rise, got \[3, 2\]"),
+        ([2, 2], "layers must rise"),
+    ],
+)
+def test_layers_of_one_pass_are_checked(model: crumb.Model, layers: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.encode_layers(["a"], layers)
 
 
 @pytest.mark.parametrize(

@@ -72,17 +72,19 @@ def test_client(reference: Any) -> None:
 
 
 def test_commands(tmp_path: Path, run_crumb: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    """Every crumb command of the README but `pull`, which needs the network, and `serve`, which does not end."""
+    """Every crumb command of the README but `pull`, which needs the network, `serve`, which does not end, and `train`
+    and `soup`, whose data are not part of the project (tests/test_train_run.py has some)."""
     (tmp_path / "src").mkdir()
     (tmp_path / "docs").mkdir()
     (tmp_path / "src" / "secrets.py").write_text("def read_secrets(path):\n    return open(path).read()\n")
     (tmp_path / "articles.jsonl").write_text('{"body": "one"}\n{"body": "two"}\n')
+    (tmp_path / "pairs.jsonl").write_text('{"query": "one", "positive": "1"}\n{"query": "two", "positive": "2"}\n')
     (tmp_path / "README.md").write_text("# How a long text is cut\n\nAt its end.\n")
     lines = [line for block in blocks("sh") for line in block.splitlines() if "crumb " in line]
     commands = [shlex.split(line.rpartition("&&")[2], comments=True) for line in lines]
     assert {command[1] for command in commands} >= {"search", "embed", "similarity", "models", "pull", "doctor"}
     for _, *words in commands:
-        if words[0] not in ("pull", "serve"):
+        if words[0] not in ("pull", "serve", "train", "soup"):
             done = run_crumb(*words, cwd=tmp_path)
             assert done.returncode == 0, (words, done.stderr)
             assert done.stdout or "-o" in words

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <vector>
@@ -71,14 +72,24 @@ void one_model(const Kernels& kernels, unsigned seed) {
                                       Pooling::lasttoken};
   const std::size_t width = poolings.size() * h;
   std::vector<float> together(batch.texts * width);
-  encoder.encode(batch, poolings, nullptr, shape.layers, 3, together.data());
+  encoder.encode(batch, poolings, nullptr, {shape.layers}, 3, together.data());
   for (std::size_t text = 0; text < batch.texts; ++text) {
     const std::int64_t alone_offsets[2] = {0, batch.length(text)};
     const RaggedBatch alone{ids.data() + offsets[text], alone_offsets, 1};
     std::vector<float> vector(width);
-    encoder.encode(alone, poolings, nullptr, shape.layers, 1, vector.data());
+    encoder.encode(alone, poolings, nullptr, {shape.layers}, 1, vector.data());
     check(std::memcmp(vector.data(), together.data() + text * width, width * sizeof(float)) == 0, kernels.name,
           "bits depend on the batch", seed);
+  }
+
+  std::vector<int> exits(static_cast<std::size_t>(shape.layers));
+  std::iota(exits.begin(), exits.end(), 1);
+  std::vector<float> all(exits.size() * together.size());
+  encoder.encode(batch, poolings, nullptr, exits, 2, all.data());
+  for (std::size_t i = 0; i < exits.size(); ++i) {
+    encoder.encode(batch, poolings, nullptr, {exits[i]}, 3, together.data());
+    check(std::memcmp(together.data(), all.data() + i * together.size(), together.size() * sizeof(float)) == 0, kernels.name,
+          "bits depend on the other layers that are asked for", seed);
   }
 }
 

@@ -81,11 +81,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   std::vector<float> vectors(texts * kHidden);
-  encoder.encode(batch, {Pooling::mean}, nullptr, 1, threads, vectors.data());
+  encoder.encode(batch, {Pooling::mean}, nullptr, {1}, threads, vectors.data());
   for (std::size_t i = 0; i < texts; ++i) {
     const std::int64_t alone[2] = {0, batch.length(i)};
     std::vector<float> vector(kHidden);
-    encoder.encode({ids.data() + offsets[i], alone, 1}, {Pooling::mean}, nullptr, 1, 1, vector.data());
+    encoder.encode({ids.data() + offsets[i], alone, 1}, {Pooling::mean}, nullptr, {1}, 1, vector.data());
     if (std::memcmp(vector.data(), vectors.data() + i * kHidden, kHidden * sizeof(float)) != 0) std::abort();
     for (const float v : vector) {
       if (!std::isfinite(v)) std::abort();

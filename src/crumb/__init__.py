@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from crumb.evaluation.mteb import mteb_model as mteb_model
     from crumb.model import EncodeReport as EncodeReport
     from crumb.model import Model as Model
     from crumb.model import load as load
@@ -21,11 +22,12 @@ _HOMES = {
     "EncodeReport": "crumb.model",
     "Model": "crumb.model",
     "load": "crumb.model",
+    "mteb_model": "crumb.evaluation.mteb",
     "semantic_search": "crumb.search.exact",
     "similarity": "crumb.vectors.similarity",
 }
 
-__all__ = ["Collection", "EncodeReport", "Model", "__version__", "load", "semantic_search", "similarity"]
+__all__ = ["Collection", "EncodeReport", "Model", "__version__", "load", "mteb_model", "semantic_search", "similarity"]
 
 
 def __getattr__(name: str) -> Any:

@@ -40,9 +40,9 @@ class Encoder:
         offsets: npt.NDArray[np.int64],
         poolings: list[str],
         first_pooled: npt.NDArray[np.int32] | None,
-        layers: int,
+        layers: list[int],  # rising
         threads: int,
-        out: _Floats,
+        out: _Floats,  # [layers * texts, poolings * hidden]
     ) -> None: ...
     def hidden_rows(
         self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], layers: int, threads: int, out: _Floats

@@ -35,6 +35,14 @@ class DocumentError(CrumbError, ValueError):
     """A PDF or DOCX file whose text cannot be had; the message says why, and whoever knows the file names it."""
 
 
+class RecipeError(CrumbError, ValueError):
+    """A training recipe that says too little, too much or the wrong thing; the message begins with the key's path."""
+
+
+class TrainingError(CrumbError, RuntimeError):
+    """A training run that cannot begin, go on or be resumed."""
+
+
 class MissingExtraError(CrumbError, ImportError):
     """An optional dependency is needed; the message names the extra that brings it."""
 

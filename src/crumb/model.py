@@ -252,14 +252,8 @@ class Model:
         Raises:
             ValueError: `layers` is out of range, or a vector is not finite.
         """
-        return self.engine.encode(
-            batch.ids,
-            batch.offsets,
-            pooling=self.contract.pooling,
-            first_pooled=batch.first_pooled,
-            layers=layers,
-            threads=threads,
-        )
+        found: Floats = self._pooled(batch, [self.contract.layers if layers is None else layers], threads)[0]
+        return found
 
     def check_layers(self, layers: int | None) -> None:
         """Refuses a number of layers that the model does not have.
@@ -342,33 +336,55 @@ class Model:
             TruncationError: with truncation="error", naming the first text that is too long.
         """
         prefix = self.resolve_prompt(prompt, prompt_name)
-        if truncation not in get_args(Truncation):
-            raise ValueError(f"unknown truncation {truncation!r}; choose {', '.join(map(repr, get_args(Truncation)))}")
         self.check_layers(layers)
-        width = cut(np.empty((0, self.dimensions), dtype=np.float32), dimensions).shape[1]
         # only who sees no count of what is cut may spare the tokenizer what lies behind it
         counted = return_report or truncation != "end"
         threads = self.engine.threads if threads is None else check_threads(threads)
-
-        single = isinstance(texts, str)
-        report = EncodeReport()
-        parts: list[Floats] = []
-        total = len(texts) if isinstance(texts, Sequence) and not single else None
-        with bar(total, "encoding", "texts", progress) as shown:
-            for window in windows(checked(texts), len):
-                batch = self.prepare(
-                    window, prefix=prefix, truncation=truncation, threads=threads, counted=counted, first=report.texts
-                )
-                part = cut(self.pooled(batch, layers=layers, threads=threads), dimensions)
-                parts.append(normalize(part) if normalized else part)
-                lost = [n for n in batch.cut if n]
-                report += EncodeReport(len(window), len(batch.ids), len(lost), sum(lost))
-                shown.update(len(window))
-        if report.truncated_texts and truncation == "warn":
-            warnings.warn(self._truncation_message(report), TruncationWarning, stacklevel=2)
-        vectors = np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32)
-        result = vectors[0] if single else vectors
+        exits = [self.contract.layers if layers is None else layers]
+        found, report = self._encode(
+            texts, prefix, exits, dimensions, normalized, truncation, counted, progress, threads
+        )
+        result = found[0, 0] if isinstance(texts, str) else found[0]
         return (result, report) if return_report else result
+
+    def encode_layers(
+        self,
+        texts: str | Iterable[str],
+        layers: Sequence[int] | None = None,
+        *,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        dimensions: int | None = None,
+        normalized: bool = True,
+        truncation: Truncation = "warn",
+        progress: bool | None = None,
+        threads: int | None = None,
+    ) -> tuple[Floats, EncodeReport]:
+        """Vectors of texts after each of several layers, from one pass: it costs what the deepest of them costs.
+
+        Args:
+            texts: one text, or any iterable of texts.
+            layers: after how many layers to pool, rising; None for 1, 2, … all.
+            prompt, prompt_name, dimensions, normalized, truncation, progress, threads: as for `encode`.
+
+        Returns:
+            float32 [len(layers), n, dimensions], or [len(layers), dimensions] for a single str, and the report; [i]
+            has the bits of `encode` with layers=layers[i].
+
+        Raises:
+            TypeError, ValueError, TruncationError: as `encode`; ValueError also for layers that do not rise.
+        """
+        prefix = self.resolve_prompt(prompt, prompt_name)
+        exits = list(range(1, self.contract.layers + 1) if layers is None else layers)
+        for i, exit in enumerate(exits):
+            self.check_layers(exit)
+            if i and exit <= exits[i - 1]:
+                raise ValueError(f"layers must rise, got {exits}")
+        if not exits:
+            raise ValueError(f"layers must name at least one of 1 to {self.contract.layers}, got none")
+        threads = self.engine.threads if threads is None else check_threads(threads)
+        found, report = self._encode(texts, prefix, exits, dimensions, normalized, truncation, True, progress, threads)
+        return (found[:, 0] if isinstance(texts, str) else found), report
 
     def resolve_prompt(self, prompt: str | None, prompt_name: str | None) -> str:
         """The text that goes before every text: `prompt`, or `prompt_name`'s, or the contract's default, or "".
@@ -390,6 +406,49 @@ class Model:
             known = ", ".join(map(repr, self.contract.prompts)) or "none"
             raise ValueError(f"{self.name} has no prompt {name!r}; it has {known}")
         return self.contract.prompts[name]
+
+    def _encode(
+        self,
+        texts: str | Iterable[str],
+        prefix: str,
+        layers: Sequence[int],
+        dimensions: int | None,
+        normalized: bool,
+        truncation: Truncation,
+        counted: bool,
+        progress: bool | None,
+        threads: int,
+    ) -> tuple[Floats, EncodeReport]:
+        """Vectors float32 [len(layers), n, dimensions] of texts, window by window."""
+        if truncation not in get_args(Truncation):
+            raise ValueError(f"unknown truncation {truncation!r}; choose {', '.join(map(repr, get_args(Truncation)))}")
+        width = cut(np.empty((0, self.dimensions), dtype=np.float32), dimensions).shape[1]
+        parts = [np.empty((len(layers), 0, width), dtype=np.float32)]
+        report = EncodeReport()
+        total = len(texts) if isinstance(texts, Sequence) and not isinstance(texts, str) else None
+        with bar(total, "encoding", "texts", progress) as shown:
+            for window in windows(checked(texts), len):
+                batch = self.prepare(
+                    window, prefix=prefix, truncation=truncation, threads=threads, counted=counted, first=report.texts
+                )
+                part = cut(self._pooled(batch, layers, threads), dimensions)
+                parts.append(normalize(part.reshape(-1, width)).reshape(part.shape) if normalized else part)
+                lost = [n for n in batch.cut if n]
+                report += EncodeReport(len(window), len(batch.ids), len(lost), sum(lost))
+                shown.update(len(window))
+        if report.truncated_texts and truncation == "warn":  # at the line that called encode or encode_layers
+            warnings.warn(self._truncation_message(report), TruncationWarning, stacklevel=3)
+        return np.concatenate(parts, axis=1), report
+
+    def _pooled(self, batch: Batch, layers: Sequence[int], threads: int | None) -> Floats:
+        return self.engine.encode_layers(
+            batch.ids,
+            batch.offsets,
+            layers,
+            pooling=self.contract.pooling,
+            first_pooled=batch.first_pooled,
+            threads=threads,
+        )
 
     def _first_pooled(self, batch: Ragged, prompt_tokens: int) -> npt.NDArray[np.int32]:
         # sentence-transformers' rule: the tokens of the prompt and those before it stay out

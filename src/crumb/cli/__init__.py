@@ -25,7 +25,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("crumb.cli.serve", "embeddings over HTTP, for Mixedbread's and OpenAI's clients"),
     "models": ("crumb.cli.models", "list the models crumb knows, or show one model's contract"),
     "pull": ("crumb.cli.pull", "bring a model to this machine"),
+    "train": ("crumb.cli.train", "make a model from a recipe"),
+    "soup": ("crumb.cli.soup", "interpolate models in weight space"),
     "calibrate": ("crumb.cli.calibrate", "measure a model's ranges over texts, for codes of one byte a dimension"),
+    "eval": ("crumb.cli.eval", "how good a model is: retrieval sets and sentence pairs, beside published figures"),
+    "mine": ("crumb.cli.mine", "hard negatives for training data, by words and by models"),
+    "distill": ("crumb.cli.distill", "teachers' scores and vectors for training data"),
     "bench": ("crumb.cli.bench", "how fast this machine encodes, in every precision"),
     "doctor": ("crumb.cli.doctor", "this machine, the engine, the model, and a short self-test"),
 }

@@ -109,23 +109,50 @@ class Engine:
         Raises:
             ValueError: offsets, ids, layers or threads out of range, or a vector that is not finite.
         """
-        texts = len(offsets) - 1
-        out = np.empty((max(texts, 0), self.hidden * len(pooling)), dtype=np.float32)
-        if texts == 0:
-            return out
-        self._native.encode(
-            ids,
-            offsets,
-            list(pooling),
-            first_pooled,
-            self.layers if layers is None else layers,
-            self.threads if threads is None else check_threads(threads),
-            out,
-        )
+        exits = [self.layers if layers is None else layers]
+        found: Floats = self.encode_layers(
+            ids, offsets, exits, pooling=pooling, first_pooled=first_pooled, threads=threads
+        )[0]
+        return found
+
+    def encode_layers(
+        self,
+        ids: Ints,
+        offsets: npt.NDArray[np.int64],
+        layers: Sequence[int],
+        *,
+        pooling: Sequence[str] = ("mean",),
+        first_pooled: Ints | None = None,
+        threads: int | None = None,
+    ) -> Floats:
+        """Pooled vectors after several layers, from one pass.
+
+        Args:
+            layers: after how many layers to pool, rising, each 1 to all; the last of them are run.
+            ids, offsets, pooling, first_pooled, threads: as for `encode`.
+
+        Returns:
+            float32 [len(layers), texts, hidden * len(pooling)]; [i] has the bits of `encode` with layers[i].
+
+        Raises:
+            ValueError: as `encode`, or layers that do not rise.
+        """
+        texts = max(len(offsets) - 1, 0)
+        out = np.empty((len(layers) * texts, self.hidden * len(pooling)), dtype=np.float32)
+        if texts:
+            self._native.encode(
+                ids,
+                offsets,
+                list(pooling),
+                first_pooled,
+                list(layers),
+                self.threads if threads is None else check_threads(threads),
+                out,
+            )
         bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
         if bad.size:
-            raise ValueError(f"the vector of text {bad[0]} is not finite: the weights overflow float32 on it")
-        return out
+            raise ValueError(f"the vector of text {bad[0] % texts} is not finite: the weights overflow float32 on it")
+        return out.reshape(len(layers), texts, out.shape[1])
 
     def hidden_rows(
         self,

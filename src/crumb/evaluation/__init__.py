@@ -1,1 +1,1 @@
-"""Measuring a model: retrieval sets and metrics. Stands on the model, and nothing stands on it."""
+"""Measuring a model: tasks, metrics, comparisons, reports. Stands on the model; training and cli stand on it."""

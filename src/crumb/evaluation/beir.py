@@ -1,7 +1,7 @@
 """Retrieval sets in BEIR's layout, from disk.
 
-Enters: a folder with corpus.jsonl, queries.jsonl (either may be .gz) and qrels.tsv. Leaves: texts and judgements. Knows
-nothing of models or metrics.
+Enters: a folder with corpus.jsonl, queries.jsonl (either may be .gz) and qrels.tsv or qrels/test.tsv. Leaves: texts and
+judgements. Knows nothing of models or metrics.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_QRELS = ("qrels.tsv", "qrels/test.tsv", "qrels/dev.tsv")  # BEIR judges MS MARCO on its dev split
+
 
 @dataclass(frozen=True)
 class RetrievalSet:
@@ -25,30 +27,81 @@ class RetrievalSet:
     qrels: dict[str, dict[str, int]]
 
 
+def is_retrieval_folder(folder: Path) -> bool:
+    """Whether the files of a set are there."""
+    return all(_texts(folder, name) is not None for name in ("corpus", "queries")) and _qrels(folder) is not None
+
+
+def set_files(folder: Path) -> tuple[Path, ...]:
+    """The files that `read_retrieval_set` reads."""
+    found = (_texts(folder, "corpus"), _texts(folder, "queries"), _qrels(folder))
+    return tuple(path for path in found if path is not None)
+
+
 def read_retrieval_set(folder: Path) -> RetrievalSet:
     """Reads one set; a document's text is title, a blank, text, stripped (BEIR, arXiv 2104.08663).
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a judgement names a query or document that does not exist.
+        ValueError: a line is no JSON object with the fields of its kind, an id occurs twice, or a judgement is no
+            whole number or names a query or document that does not exist; the message names the line.
     """
-    corpus = {row["_id"]: f"{row.get('title') or ''} {row['text']}".strip() for row in _rows(folder, "corpus")}
-    texts = {row["_id"]: row["text"] for row in _rows(folder, "queries")}
+    corpus = _by_id(folder, "corpus")
+    texts = _by_id(folder, "queries")
+    path = _qrels(folder)
+    if path is None:
+        raise FileNotFoundError(f"{folder} has none of {', '.join(_QRELS)}: expected a set in BEIR's layout")
     qrels: dict[str, dict[str, int]] = {}
-    with (folder / "qrels.tsv").open(encoding="utf-8", newline="") as file:
-        for query, document, grade in list(csv.reader(file, delimiter="\t"))[1:]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        next(rows, None)  # the header
+        for row in rows:
+            try:
+                query, document, grade = row[0], row[1], int(row[2])
+            except (IndexError, ValueError):
+                raise ValueError(
+                    f"{path}:{rows.line_num}: expected query id, document id and grade, tab-separated, got {row!r}"
+                ) from None
             if query not in texts or document not in corpus:
-                raise ValueError(f"{folder}/qrels.tsv: query {query!r} or document {document!r} does not exist")
-            qrels.setdefault(query, {})[document] = int(grade)
+                raise ValueError(f"{path}:{rows.line_num}: query {query!r} or document {document!r} does not exist")
+            qrels.setdefault(query, {})[document] = grade
     judged = {query: grades for query, grades in qrels.items() if max(grades.values()) > 0}
-    return RetrievalSet(folder.name, corpus, {query: texts[query] for query in judged}, judged)
+    if not judged:
+        raise ValueError(f"{path} judges no document relevant: there is nothing to measure")
+    return RetrievalSet(folder.resolve().name, corpus, {query: texts[query] for query in judged}, judged)
 
 
-def _rows(folder: Path, name: str) -> Iterator[dict[str, Any]]:
-    packed = folder / f"{name}.jsonl.gz"
-    plain = folder / f"{name}.jsonl"
-    if not packed.exists() and not plain.exists():
-        raise FileNotFoundError(f"{folder} has neither {plain.name} nor {packed.name}: expected a set in BEIR's layout")
-    with gzip.open(packed, "rt", encoding="utf-8") if packed.exists() else plain.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
+def _by_id(folder: Path, name: str) -> dict[str, str]:
+    """Texts by id, in the file's order; titles stand before them."""
+    path = _texts(folder, name)
+    if path is None:
+        raise FileNotFoundError(
+            f"{folder} has neither {name}.jsonl nor {name}.jsonl.gz: expected a set in BEIR's layout"
+        )
+    found: dict[str, str] = {}
+    for number, row in enumerate(_rows(path), start=1):
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str) or "_id" not in row:
+            raise ValueError(f"{path}:{number}: expected an object with _id and text, got {str(row)[:80]!r}")
+        if str(row["_id"]) in found:
+            raise ValueError(f"{path}:{number}: the id {row['_id']!r} occurs twice")
+        title = row.get("title") if name == "corpus" else None
+        found[str(row["_id"])] = f"{title or ''} {row['text']}".strip() if name == "corpus" else row["text"]
+    return found
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path}:{number}: no JSON ({error})") from None
+
+
+def _texts(folder: Path, name: str) -> Path | None:
+    files = (folder / f"{name}.jsonl.gz", folder / f"{name}.jsonl")
+    return next((path for path in files if path.is_file()), None)
+
+
+def _qrels(folder: Path) -> Path | None:
+    return next((folder / name for name in _QRELS if (folder / name).is_file()), None)

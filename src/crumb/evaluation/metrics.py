@@ -1,31 +1,103 @@
-"""Ranking metrics.
+"""Metrics of rankings and of similarities, computed by the libraries that the field compares with.
 
-Enters: a ranking and graded judgements. Leaves: numbers between 0 and 1. Knows nothing of models or files.
+Enters: scores of documents with graded judgements, or cosines with gold scores. Leaves: a value for each query, or one
+for a set of pairs. Knows nothing of models or files. Rankings go through ir-measures, whose nDCG, recall and MAP are
+trec_eval's: gains are linear, and among equal scores the greater document id comes first, whatever order they had.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+
+from crumb.errors import MissingExtraError
+
+RANKING = ("nDCG@10", "R@100", "RR@10", "AP@1000")
+"""What retrieval tasks report: nDCG (Järvelin and Kekäläinen 2002), recall, reciprocal rank, average precision."""
+
+Qrels = Mapping[str, Mapping[str, int]]
+Run = Mapping[str, Mapping[str, float]]
 
 
-def ndcg(ranking: Sequence[str], grades: Mapping[str, int], k: int = 10) -> float:
-    """nDCG@k with linear gain and log2 discount, as trec_eval computes it (Järvelin and Kekäläinen 2002).
+def score_rankings(qrels: Qrels, run: Run, measures: Sequence[str] = RANKING) -> dict[str, dict[str, float]]:
+    """The value of each measure for each judged query, 0..1; a query that the run lacks has 0.
 
     Args:
-        ranking: document ids, best first.
-        grades: document id to grade; ids that are missing, and grades below 0, count as 0.
-        k: how far to look.
+        qrels: query id to document id to grade; grades below 1 are not relevant.
+        run: query id to document id to score, higher is better.
+        measures: names as ir-measures spells them: "nDCG@10", "R@100", "RR@10", "AP@1000", "P@1", …
+
+    Returns:
+        measure to query id to value, queries in the order of `qrels`.
 
     Raises:
-        ValueError: no grade is positive, so the ideal ranking gains nothing.
+        MissingExtraError: ir-measures is not installed.
+        ValueError: ir-measures does not know a measure, or a query of the run has no judgements.
     """
-    ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)[:k]
-    if not ideal:
-        raise ValueError("nDCG needs at least one positive grade")
-    gained = [max(grades.get(document, 0), 0) for document in ranking[:k]]
-    return _dcg(gained) / _dcg(ideal)
+    unjudged = [query for query in run if query not in qrels]
+    if unjudged:
+        raise ValueError(f"{len(unjudged)} ranked queries have no judgements, first {unjudged[0]!r}")
+    library = _ir_measures()
+    try:
+        parsed = {library.parse_measure(name): name for name in measures}
+    except (NameError, ValueError) as error:
+        raise ValueError(f"ir-measures does not know one of the measures {', '.join(measures)}: {error}") from None
+    # trec_eval knows no negative grades: they are as good as none
+    known = {query: {d: max(int(g), 0) for d, g in grades.items()} for query, grades in qrels.items()}
+    values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in measures}
+    for found in library.iter_calc(list(parsed), known, run):
+        values[parsed[found.measure]][found.query_id] = float(found.value)
+    return values
 
 
-def _dcg(gains: Sequence[int]) -> float:
-    return sum(gain / math.log2(rank + 2) for rank, gain in enumerate(gains))
+def cutoff(measure: str) -> int | None:
+    """How many documents of a query a measure looks at ("nDCG@10": 10); None for all.
+
+    Raises:
+        MissingExtraError: ir-measures is not installed.
+        ValueError: ir-measures does not know the measure.
+    """
+    library = _ir_measures()
+    try:
+        found = library.parse_measure(measure).params.get("cutoff")
+    except (NameError, ValueError) as error:
+        raise ValueError(f"ir-measures does not know the measure {measure}: {error}") from None
+    return None if found is None else int(found)
+
+
+def spearman(values: npt.ArrayLike, gold: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Spearman's rank correlations of rows of numbers, [..., n] each, -1..1, shape [...]; ties have their mean rank.
+
+    Raises:
+        ValueError: fewer than two numbers a row, different shapes, or a row without any difference.
+    """
+    a, b = np.asarray(values, dtype=np.float64), np.asarray(gold, dtype=np.float64)
+    if a.ndim < 1 or a.shape != b.shape or a.shape[-1] < 2:
+        raise ValueError(f"a correlation needs two lists of n >= 2 numbers, got {list(a.shape)} and {list(b.shape)}")
+    if (np.ptp(a, axis=-1) == 0).any() or (np.ptp(b, axis=-1) == 0).any():
+        raise ValueError("a list whose numbers are all equal correlates with nothing")
+    rank = _scipy_stats().rankdata
+    x, y = (r - r.mean(axis=-1, keepdims=True) for r in (rank(a, axis=-1), rank(b, axis=-1)))
+    length = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
+    return np.asarray((x * y).sum(axis=-1) / length, dtype=np.float64)
+
+
+def _scipy_stats() -> ModuleType:
+    try:
+        import scipy.stats
+    except ImportError as error:
+        raise MissingExtraError(f'correlations need SciPy: pip install "crumb-embed[eval]" ({error})') from None
+    module: ModuleType = scipy.stats
+    return module
+
+
+def _ir_measures() -> ModuleType:
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise MissingExtraError(f'metrics need ir-measures: pip install "crumb-embed[eval]" ({error})') from None
+    module: ModuleType = ir_measures
+    return module

@@ -129,13 +129,16 @@ class Encoder(nn.Module):
             self._tokenizer = Tokenizer(self.contract.folder, lowercase=self.contract.lowercase)
         return self._tokenizer
 
-    def tokenize(self, texts: Sequence[str], *, prefix: str = "", threads: int = 1) -> TokenBatch:
-        """Token ids of texts with `prefix` (a prompt) before each and special tokens around, cut to the context."""
+    def tokenize(
+        self, texts: Sequence[str], *, prefix: str = "", cut: int | None = None, threads: int = 1
+    ) -> TokenBatch:
+        """Token ids of texts with `prefix` (a prompt) before each and special tokens around, cut to the context, or to
+        `cut` tokens where that is fewer."""
         tokenizer = self.tokenizer
         kept = tokenizer.count([prefix])[0] if prefix else 0
         ragged = fit(
             *tokenizer.ragged([prefix + text for text in texts] if prefix else texts, threads=threads),
-            context=self.contract.context,
+            context=min(cut or self.contract.context, self.contract.context),
             side="end",
             prefix=tokenizer.prefix,
             suffix=tokenizer.suffix,

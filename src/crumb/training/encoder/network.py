@@ -20,6 +20,10 @@ class Embeddings(nn.Module):
 
     The position table is in two parameters: `position_embeddings`, and `new_positions` for the rows from `split` on
     (None where there are none), so that one can be frozen and the other trained.
+
+    Attributes:
+        always_whole: both tables take part however short the texts are. Processes that average gradients need the same
+            parameters in every graph.
     """
 
     def __init__(self, contract: Contract, types: int, split: int) -> None:
@@ -29,6 +33,7 @@ class Embeddings(nn.Module):
         self.position_embeddings = nn.Embedding(min(split, rows), hidden)
         self.new_positions = nn.Embedding(rows - split, hidden) if split < rows else None
         self.token_type_embeddings = nn.Embedding(types, hidden)
+        self.always_whole = False
         self.LayerNorm = nn.LayerNorm(hidden, eps=contract.layer_norm_epsilon)
 
     @property
@@ -46,7 +51,7 @@ class Embeddings(nn.Module):
     def forward(self, ids: Tensor, positions: Tensor, last_position: int) -> Tensor:
         """[tokens, hidden]; `last_position` is the largest of `positions`."""
         # Without a row that it needs, a table stays out of the graph: neither gradient nor optimizer touch it.
-        short = last_position < self.position_embeddings.num_embeddings
+        short = last_position < self.position_embeddings.num_embeddings and not self.always_whole
         table = self.position_embeddings.weight if short else self.position_table()
         x = self.word_embeddings(ids) + functional.embedding(positions, table) + self.token_type_embeddings.weight[0]
         return _norm(x, self.LayerNorm)

@@ -1,0 +1,1 @@
+"""Hard negatives for training data, by words and by models."""
