@@ -209,7 +209,7 @@ def _published(rows: Sequence[Beside]) -> list[Block]:
         ]
         found.append(
             table(
-                "Published figures of other models, or at other contexts",
+                "Published figures that nothing here repeats: of other models or contexts, or of a larger set",
                 ["task", "model", "context", "published", "source"],
                 rest,
                 words=["model", "source"],
