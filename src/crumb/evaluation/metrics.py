@@ -7,6 +7,7 @@ trec_eval's: gains are linear, and among equal scores the greater document id co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
@@ -17,6 +18,8 @@ from crumb.errors import MissingExtraError
 
 RANKING = ("nDCG@10", "R@100", "RR@10", "AP@1000")
 """What retrieval tasks report: nDCG (Järvelin and Kekäläinen 2002), recall, reciprocal rank, average precision."""
+
+_RECIPROCAL = re.compile(r"RR@\d+")
 
 Qrels = Mapping[str, Mapping[str, int]]
 Run = Mapping[str, Mapping[str, float]]
@@ -42,14 +45,20 @@ def score_rankings(qrels: Qrels, run: Run, measures: Sequence[str] = RANKING) ->
         raise ValueError(f"{len(unjudged)} ranked queries have no judgements, first {unjudged[0]!r}")
     library = _ir_measures()
     try:
-        parsed = {library.parse_measure(name): name for name in measures}
+        parsed = {name: library.parse_measure(name) for name in measures}
     except (NameError, ValueError) as error:
         raise ValueError(f"ir-measures does not know one of the measures {', '.join(measures)}: {error}") from None
     # trec_eval knows no negative grades: they are as good as none
     known = {query: {d: max(int(g), 0) for d, g in grades.items()} for query, grades in qrels.items()}
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in measures}
-    for found in library.iter_calc(list(parsed), known, run):
-        values[parsed[found.measure]][found.query_id] = float(found.value)
+    # trec_eval has no reciprocal rank with a cutoff, and what ir-measures takes instead is slow and breaks ties in
+    # another way; 1 / rank tells the rank, so the cutoff is made here
+    cut = {name: measure["cutoff"] for name, measure in parsed.items() if _RECIPROCAL.fullmatch(name)}
+    asked = {name: library.RR if name in cut else measure for name, measure in parsed.items()}
+    names = {measure: name for name, measure in asked.items()}
+    for found in library.iter_calc(list(names), known, run):
+        name, value = names[found.measure], float(found.value)
+        values[name][found.query_id] = value if name not in cut or round(value * cut[name], 6) >= 1 else 0.0
     return values
 
 
