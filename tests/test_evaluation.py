@@ -22,7 +22,7 @@ from crumb.evaluation.catalogue import TaskNotFoundError, find_tasks
 from crumb.evaluation.compare import compare
 from crumb.evaluation.embed import Cost, Embedded
 from crumb.evaluation.evaluate import Asked, rival_settings
-from crumb.evaluation.measure import as_run
+from crumb.evaluation.measure import as_run, measure
 from crumb.evaluation.metrics import RANKING, score_rankings, spearman
 from crumb.evaluation.published import published_for
 from crumb.evaluation.rank import Ranked, rank
@@ -30,6 +30,7 @@ from crumb.evaluation.results import Measured
 from crumb.evaluation.settings import Setting
 from crumb.evaluation.sts import read_sts
 from crumb.evaluation.tasks import RetrievalTask, StsTask, digests
+from crumb.model import Model
 
 DOCUMENTS = {
     "d1": ("Rotating keys", "Secrets are replaced every month by the operations team."),
@@ -315,6 +316,14 @@ def test_results_and_questions_are_plain_data() -> None:
     assert Asked.from_dict(json.loads(json.dumps(asked.as_dict()))) == asked
     with pytest.raises(TypeError, match="surprise"):
         Asked.from_dict({**asked.as_dict(), "surprise": 1})
+
+
+def test_pairs_have_no_stored_form_and_no_chunks(tmp_path: Path, default: Model) -> None:
+    (tmp_path / "a.tsv").write_text("score\tsentence1\tsentence2\n1\ta cat\ta dog\n2\ta tree\ta wood\n")
+    (task,) = find_tasks([str(tmp_path / "a.tsv")])
+    with pytest.raises(ValueError, match="pairs are measured as float32, not stored='binary'"):
+        measure(default, task, Setting(stored="binary"))
+    assert measure(default, task, Setting(reading="chunk-mean")).setting.reading == "whole"
 
 
 def test_settings_are_checked() -> None:
