@@ -225,7 +225,7 @@ def _overlap(
     def example(i: int) -> Example:
         begin, end, number = met.longest(i)
         file, line, name = places[number]
-        words = (wanted.vocabulary[word] for word in wanted.texts[i][begin : min(end, begin + _WORDS_SHOWN)])
+        words = wanted.words(i)[begin : min(end, begin + _WORDS_SHOWN)]
         return Example(names[i - numbers.start], round(shares[i], 4), " ".join(words), f"{file}:{line} ({name})")
 
     return Overlap(
