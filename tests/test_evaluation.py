@@ -380,3 +380,29 @@ def test_eval_used_wrongly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "nothing to measure: name tasks" in capsys.readouterr().err
     assert main(["eval", "--tasks", "none", "--data", str(tmp_path / "nowhere")]) == 1
     assert "nowhere is no folder" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["eval", "--tasks", str(write_set(tmp_path / "small")), "--report", str(tmp_path / "file" / "report")]
+    assert main(words) == 1
+    assert capsys.readouterr().err.startswith("crumb eval: [Errno 20]")
+
+
+@pytest.mark.parametrize(("module", "words"), [("ir_measures", []), ("matplotlib", ["--report", "report"])])
+def test_a_missing_library_is_told_before_anything_is_measured(
+    tmp_path: Path, run_crumb: Any, module: str, words: list[str]
+) -> None:
+    """The library's finder is told that it is not there, in a process of its own."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "found = util.find_spec\n"
+        f"util.find_spec = lambda name, *more: None if name == {module!r} else found(name, *more)\n"
+    )
+    folder = write_set(tmp_path / "small")
+    done = run_crumb("eval", "--tasks", str(folder), *words, env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'pip install "crumb-embed[eval]"' in done.stderr
+    assert "nDCG" not in done.stdout + done.stderr

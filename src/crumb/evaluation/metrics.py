@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
-from crumb.errors import MissingExtraError
+from crumb.evaluation.extras import need
 
 RANKING = ("nDCG@10", "R@100", "RR@10", "AP@1000")
 """What retrieval tasks report: nDCG (Järvelin and Kekäläinen 2002), recall, reciprocal rank, average precision."""
@@ -43,7 +42,7 @@ def score_rankings(qrels: Qrels, run: Run, measures: Sequence[str] = RANKING) ->
     unjudged = [query for query in run if query not in qrels]
     if unjudged:
         raise ValueError(f"{len(unjudged)} ranked queries have no judgements, first {unjudged[0]!r}")
-    library = _ir_measures()
+    library = need("ir_measures")
     try:
         parsed = {name: library.parse_measure(name) for name in measures}
     except (NameError, ValueError) as error:
@@ -69,7 +68,7 @@ def cutoff(measure: str) -> int | None:
         MissingExtraError: ir-measures is not installed.
         ValueError: ir-measures does not know the measure.
     """
-    library = _ir_measures()
+    library = need("ir_measures")
     try:
         found = library.parse_measure(measure).params.get("cutoff")
     except (NameError, ValueError) as error:
@@ -88,25 +87,7 @@ def spearman(values: npt.ArrayLike, gold: npt.ArrayLike) -> npt.NDArray[np.float
         raise ValueError(f"a correlation needs two lists of n >= 2 numbers, got {list(a.shape)} and {list(b.shape)}")
     if (np.ptp(a, axis=-1) == 0).any() or (np.ptp(b, axis=-1) == 0).any():
         raise ValueError("a list whose numbers are all equal correlates with nothing")
-    rank = _scipy_stats().rankdata
+    rank = need("scipy.stats").rankdata
     x, y = (r - r.mean(axis=-1, keepdims=True) for r in (rank(a, axis=-1), rank(b, axis=-1)))
     length = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
     return np.asarray((x * y).sum(axis=-1) / length, dtype=np.float64)
-
-
-def _scipy_stats() -> ModuleType:
-    try:
-        import scipy.stats
-    except ImportError as error:
-        raise MissingExtraError(f'correlations need SciPy: pip install "crumb-embed[eval]" ({error})') from None
-    module: ModuleType = scipy.stats
-    return module
-
-
-def _ir_measures() -> ModuleType:
-    try:
-        import ir_measures
-    except ImportError as error:
-        raise MissingExtraError(f'metrics need ir-measures: pip install "crumb-embed[eval]" ({error})') from None
-    module: ModuleType = ir_measures
-    return module
