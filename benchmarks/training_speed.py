@@ -5,6 +5,9 @@ tests/data. Leaves: a table, or JSON with --json. A step is everything from text
 in-batch contrastive loss, backward, clipping, AdamW (fused in both). Every runner has a process of its own and all take
 the same batch in turn; the first step of each warms up. Tokens are real ones: padding does not count.
 sentence-transformers' trainer needs accelerate besides.
+
+Where a machine is shared, `--threads 1 --clock cpu` still compares: the CPU's seconds of one thread are what it would
+take alone, but for the caches that it shares.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
 from multiprocessing.connection import Connection
@@ -33,6 +37,7 @@ from crumb.training.encoder import Encoder, freeze, parameter_groups
 from crumb.training.memory import keep_freed_memory
 
 Batches = list[list[tuple[str, str]]]
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 _SCALE = 20.0
 _RATE = 2e-5
@@ -55,13 +60,27 @@ def read(path: Path | None, size: int, count: int) -> tuple[str, Batches]:
     return name, batches
 
 
-def run_ours(
-    pipe: Connection, folder: Path, context: int, batches: Batches, frozen: tuple[str, ...], dropout: float, keep: bool
-) -> None:
+@dataclass(frozen=True)
+class Task:
+    """What all runners do."""
+
+    folder: Path
+    context: int
+    batches: Batches
+    threads: int
+    clock: str
+
+    def now(self) -> float:
+        """Seconds, by the clock that was asked for."""
+        return CLOCKS[self.clock]()
+
+
+def run_ours(pipe: Connection, task: Task, frozen: tuple[str, ...], dropout: float, keep: bool) -> None:
     """crumb's encoder in a plain loop: for each message from `pipe` one step, and its seconds back."""
+    torch.set_num_threads(task.threads)
     if keep:
         keep_freed_memory()
-    encoder = Encoder.from_folder(folder, context=context, dropout=dropout).train()
+    encoder = Encoder.from_folder(task.folder, context=task.context, dropout=dropout).train()
     freeze(encoder, frozen)
     optimizer = torch.optim.AdamW(parameter_groups(encoder, _RATE, weight_decay=0.0), fused=True)
 
@@ -75,16 +94,16 @@ def run_ours(
         optimizer.step()
         optimizer.zero_grad()
 
-    step(batches[0])
+    step(task.batches[0])
     pipe.send(None)
-    for batch in batches[1:]:
+    for batch in task.batches[1:]:
         pipe.recv()
-        started = time.perf_counter()
+        started = task.now()
         step(batch)
-        pipe.send(time.perf_counter() - started)
+        pipe.send(task.now() - started)
 
 
-def run_theirs(pipe: Connection, folder: Path, context: int, batches: Batches, dropout: bool) -> None:
+def run_theirs(pipe: Connection, task: Task, dropout: bool) -> None:
     """SentenceTransformerTrainer with MultipleNegativesRankingLoss, as its documentation has it; answers as `run_ours`.
 
     Its steps are timed from one's end to the next's, so that the tokens, which it makes between two, count here too.
@@ -101,8 +120,9 @@ def run_theirs(pipe: Connection, folder: Path, context: int, batches: Batches, d
     from transformers import TrainerCallback
 
     warnings.filterwarnings("ignore")
-    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    model.max_seq_length = context
+    torch.set_num_threads(task.threads)
+    model = SentenceTransformer(str(task.folder), device="cpu", local_files_only=True)
+    model.max_seq_length = task.context
     if not dropout:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -110,21 +130,21 @@ def run_theirs(pipe: Connection, folder: Path, context: int, batches: Batches, d
 
     class Turns(TrainerCallback):  # type: ignore[misc]  # no types there
         started: float | None = None
-        left = len(batches)
+        left = len(task.batches)
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            pipe.send(None if self.started is None else time.perf_counter() - self.started)
+            pipe.send(None if self.started is None else task.now() - self.started)
             self.left -= 1
             if self.left:
                 pipe.recv()
-                self.started = time.perf_counter()
+                self.started = task.now()
 
     def in_order(dataset: Any, **settings: Any) -> Any:
         return DefaultBatchSampler(SequentialSampler(dataset), **settings)
 
     columns = {
-        "anchor": [query for batch in batches for query, _ in batch],
-        "positive": [positive for batch in batches for _, positive in batch],
+        "anchor": [query for batch in task.batches for query, _ in batch],
+        "positive": [positive for batch in task.batches for _, positive in batch],
     }
     with TemporaryDirectory() as output:
         SentenceTransformerTrainer(
@@ -132,7 +152,7 @@ def run_theirs(pipe: Connection, folder: Path, context: int, batches: Batches, d
             args=SentenceTransformerTrainingArguments(
                 output_dir=output,
                 num_train_epochs=1,
-                per_device_train_batch_size=len(batches[0]),
+                per_device_train_batch_size=len(task.batches[0]),
                 learning_rate=_RATE,
                 weight_decay=0.0,
                 batch_sampler=in_order,
@@ -158,15 +178,15 @@ RUNNERS: dict[str, Callable[..., None]] = {
 }
 
 
-def measure(names: list[str], folder: Path, context: int, batches: Batches) -> dict[str, float]:
+def measure(names: list[str], task: Task) -> dict[str, float]:
     """Median tokens a second of each runner."""
-    encoder = Encoder.from_folder(folder, context=context)
-    tokens = [encoder.tokenize([text for pair in batch for text in pair]).tokens for batch in batches]
+    encoder = Encoder.from_folder(task.folder, context=task.context)
+    tokens = [encoder.tokenize([text for pair in batch for text in pair]).tokens for batch in task.batches]
     processes = multiprocessing.get_context("spawn")
     running = {}
     for name in names:
         here, there = processes.Pipe()
-        child = processes.Process(target=RUNNERS[name], args=(there, folder, context, batches), daemon=True)
+        child = processes.Process(target=RUNNERS[name], args=(there, task), daemon=True)
         child.start()
         there.close()
         running[name] = (here, child)
@@ -181,11 +201,11 @@ def measure(names: list[str], folder: Path, context: int, batches: Batches) -> d
     return {name: statistics.median(found) for name, found in rates.items()}
 
 
-def padded(folder: Path, context: int, batches: Batches) -> float:
+def padded(task: Task) -> float:
     """Tokens with padding for each real one, where queries and positives are padded to their batch's longest."""
-    encoder = Encoder.from_folder(folder, context=context)
+    encoder = Encoder.from_folder(task.folder, context=task.context)
     real = cells = 0
-    for batch in batches[1:]:
+    for batch in task.batches[1:]:
         for side in zip(*batch, strict=True):
             lengths = encoder.tokenize(side).lengths
             real += int(lengths.sum())
@@ -200,25 +220,27 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="pairs a step")
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--steps", type=int, default=3, help="measured, after one that warms up")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--runners", nargs="+", choices=RUNNERS, default=["sentence-transformers", "crumb"])
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     folder = crumb.load(args.model).contract.folder
-    header = machine(torch.get_num_threads())
+    header = machine(args.threads)
     if not args.json:
         print(line_of(header), versions(("torch", "transformers", "sentence-transformers")), sep="\n", flush=True)
     results = []
     for path in args.pairs or [None]:
         name, batches = read(path, args.batch, args.steps + 1)
-        ratio = padded(folder, args.context, batches)
-        rates = measure(args.runners, folder, args.context, batches)
+        task = Task(folder, args.context, batches, args.threads, args.clock)
+        ratio, rates = padded(task), measure(args.runners, task)
         results.append({"pairs": name, "padded": ratio, **rates})
         if not args.json:
             first = rates[args.runners[0]]
             shown = ", ".join(f"{runner} {rate:.0f} ({rate / first:.2f})" for runner, rate in rates.items())
             print(f"{name}: {ratio:.2f} tokens with padding for each; tokens/s: {shown}", flush=True)
     if args.json:
-        print(json.dumps({"machine": header, "batch": args.batch, "context": args.context, "results": results}))
+        print(json.dumps({"machine": header, "batch": args.batch, "clock": args.clock, "results": results}))
 
 
 if __name__ == "__main__":
