@@ -33,36 +33,42 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
+class _Numbers(dict[str, int]):
+    """Numbers of words, in the order in which they are first asked for."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = len(self) + 1
+        return len(self)
+
+
 class Wanted:
     """Texts to look for, by number in the order in which they were added.
 
     Attributes:
         n: words of an n-gram.
-        texts: the words of each text, as numbers in `vocabulary`.
-        vocabulary: word by number; 0 is no word.
+        texts: the words of each text, as numbers.
+        ids: word to number, from 1; 0 is no word.
     """
 
     def __init__(self, n: int) -> None:
         self.n = n
         self.texts: list[Ids] = []
-        self.vocabulary: list[str] = [""]
-        self.ids: dict[str, int] = {}
+        self.ids = _Numbers()
+        self._vocabulary: list[str] = []
 
     def add(self, texts: Iterable[str]) -> range:
         """Adds texts; returns their numbers."""
         first = len(self.texts)
         for text in texts:
             words = words_of(text)
-            for word in words:
-                if word not in self.ids:
-                    self.ids[word] = len(self.vocabulary)
-                    self.vocabulary.append(word)
-            self.texts.append(np.fromiter((self.ids[word] for word in words), dtype=np.int32, count=len(words)))
+            self.texts.append(np.fromiter(map(self.ids.__getitem__, words), dtype=np.int32, count=len(words)))
         return range(first, len(self.texts))
 
     def words(self, i: int) -> list[str]:
         """The words of text `i`."""
-        return [self.vocabulary[word] for word in self.texts[i]]
+        if len(self._vocabulary) < len(self.ids):
+            self._vocabulary = list(self.ids)
+        return [self._vocabulary[number - 1] for number in self.texts[i]]
 
     def short(self, i: int) -> bool:
         """Whether text `i` has fewer words than an n-gram."""
@@ -171,10 +177,10 @@ class Met:
 
 
 class _Sieve:
-    """A bit for each of 2^27 groups of hashes: no bit, no hash of the group."""
+    """A bit for each of 2^27 groups of hashes, which rise: no bit, no hash of the group."""
 
     def __init__(self, hashes: Hashes) -> None:
-        groups = np.unique(hashes >> np.uint64(64 - _SIEVE_BITS))
+        groups = hashes >> np.uint64(64 - _SIEVE_BITS)
         self._bits = np.zeros(1 << (_SIEVE_BITS - 3), dtype=np.uint8)
         np.bitwise_or.at(self._bits, groups >> np.uint64(3), self._bit(groups))
 
