@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from crumb.evaluation import ngrams
 from crumb.evaluation.beir import RetrievalSet
-from crumb.evaluation.contamination import Contamination, Example, contamination, table
+from crumb.evaluation.contamination import Contamination, Example, contamination
 from crumb.evaluation.ngrams import Met, Wanted, words_of
 from crumb.evaluation.sts import StsSet
 from crumb.evaluation.tasks import RetrievalTask, StsTask
@@ -85,10 +85,10 @@ def test_words() -> None:
 def test_hashes_do_not_collide() -> None:
     """Small numbers in every order: all n-grams of four words, and of pairs among many, are told apart."""
     ids = np.array(np.meshgrid(*[np.arange(1, 12)] * 4), dtype=np.int32).reshape(4, -1).T
-    assert len({int(ngrams._hashes(row, 4)[0]) for row in ids}) == 11**4
+    assert len({int(ngrams._grams(row, 4)[1][0]) for row in ids}) == 11**4
     many = np.random.default_rng(0).integers(1, 50_000, 400_000).astype(np.int32)
     pairs = {(int(a), int(b)) for a, b in itertools.pairwise(many)}
-    assert len(np.unique(ngrams._hashes(many, 2))) == len(pairs)
+    assert len(np.unique(ngrams._grams(many, 2)[1])) == len(pairs)
 
 
 LONG = "the station master waved a small green flag and the last train left for the coast"
@@ -144,7 +144,6 @@ def test_files_and_tasks(training: Path) -> None:
     sentences = found.tasks["pairs"]["sentences"]
     assert [e.id for e in sentences.examples] == ["0.1", "1.2"]
     assert Contamination.from_dict(json.loads(json.dumps(found.as_dict()))) == found
-    assert "| stations | passages | 4 | 1 (25.0 %) | 2 (50.0 %) | 2 (50.0 %) |" in table(found).splitlines()
 
 
 def test_fields_are_chosen(training: Path) -> None:

@@ -14,7 +14,7 @@ from conftest import DATA
 from evaluation_models import tiny_model
 
 import crumb
-from crumb.evaluation.beir import read_retrieval_set
+from crumb.evaluation.beir import RetrievalSet, read_retrieval_set
 from crumb.evaluation.generated import passkey
 from crumb.evaluation.generated.hide import Recipe
 from crumb.evaluation.measure import measure
@@ -124,6 +124,17 @@ def test_settings_as_measured_by_us(asked: Any, folder: Path, how: dict[str, Any
 def test_sts_as_measured_by_us(asked: Any, folder: Path, pairs: StsTask) -> None:
     ours = crumb.mteb_model(folder, query_prompt="")
     assert asked(ours, pairs) == pytest.approx(measure(ours.model, pairs, ours.setting).value, abs=1e-4)
+
+
+def test_documents_that_occur_twice(asked: Any, folder: Path) -> None:
+    """Equal texts have equal scores, wherever they stand: which of them comes first is a rule, not chance."""
+    data = read_retrieval_set(DATA / "eval" / "mbpp")
+    twice = [(f"{document}{copy}", text) for document, text in data.corpus.items() for copy in "abcd"]
+    corpus = {twice[i][0]: twice[i][1] for i in np.random.default_rng(8).permutation(len(twice))}
+    qrels = {query: {f"{d}{'abcd'[i % 4]}": 1 for d in grades} for i, (query, grades) in enumerate(data.qrels.items())}
+    task = RetrievalTask("twice", lambda: {"": RetrievalSet("twice", corpus, data.queries, qrels)})
+    ours = crumb.mteb_model(folder)
+    assert asked(ours, task) == pytest.approx(measure(ours.model, task, ours.setting).value, abs=1e-4)
 
 
 def test_parts_are_splits(asked: Any, folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import PRECISIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
@@ -252,6 +253,11 @@ def test_ties_are_seen_to_their_end(rows: int, size: int, k: int, both: bool, se
 def test_what_cannot_be_measured(folder: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         retention(folder, **{"tasks": [STS], "precisions": ["float32"], **arguments})
+
+
+def test_every_precision_that_runs_here(folder: Path) -> None:
+    found = retention(folder, [STS], layers=[], dimensions=[], encodings=[], rounds=0)
+    assert found.precisions == [p for p in ("float32", "bf16", "int8") if p in set(PRECISIONS.values())]
 
 
 def test_bytes_need_ranges(folder: Path, tmp_path: Path) -> None:

@@ -81,7 +81,12 @@ def run(args: argparse.Namespace) -> int:
     if args.reproduce is not None:
         return _reproduce(args)
     from crumb.cli.evaluated import show
+    from crumb.evaluation.extras import check
 
+    # what would fail at the end of hours fails now
+    check(drawing=args.report is not None)
+    if args.report is not None:
+        args.report.mkdir(parents=True, exist_ok=True)
     record = _answer(_asked(args), args.threads, args.trained_on, retention=args.retention)
     if args.json:
         from crumb.evaluation.report.record import JSON, as_files
@@ -98,17 +103,20 @@ def _answer(asked: Asked, threads: int | None, trained_on: Sequence[Path], *, re
     from crumb.evaluation.evaluate import evaluate, tasks_of
     from crumb.evaluation.report.record import Record
 
+    if retention:  # a model without ranges for its bytes is refused now, not once all else is measured
+        from crumb.evaluation.measure import load_for
+
+        load_for(asked.model, asked.setting).ranges()
     evaluation = evaluate(asked, threads=threads, done=_say)
     tasks = tasks_of(asked)
     kept = None
     if retention:
         from dataclasses import replace
 
-        from crumb.evaluation.retention import PRECISIONS
         from crumb.evaluation.retention import retention as measure
 
         common = replace(asked.setting, precision="float32", layers=None, dimensions=None)
-        kept = measure(asked.model, tasks, precisions=PRECISIONS, setting=common, threads=threads, done=_done)
+        kept = measure(asked.model, tasks, setting=common, threads=threads, done=_done)
     shared = None
     if trained_on:
         from crumb.evaluation.contamination import contamination

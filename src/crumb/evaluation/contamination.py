@@ -188,18 +188,6 @@ def texts_of(task: Task) -> dict[str, dict[str, str]]:
     return found
 
 
-def table(found: Contamination) -> str:
-    """A Markdown table: a row a side, how many of its texts, and the share of them in percent."""
-    rows = ["| task | side | texts | verbatim | half covered | shared |", "|---|---|---|---|---|---|"]
-    for task, sides in found.tasks.items():
-        for side, o in sides.items():
-            counts = (
-                f"{c:,} ({100 * c / max(o.texts, 1):.1f} %)" if c else "0" for c in (o.verbatim, o.half, o.shared)
-            )
-            rows.append(f"| {task} | {side} | {o.texts:,} | {' | '.join(counts)} |")
-    return "\n".join(rows)
-
-
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """The objects of a file of JSON lines by line number, None for a line that is none; blank lines are passed over."""
     with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as lines:
@@ -237,7 +225,7 @@ def _overlap(
     def example(i: int) -> Example:
         begin, end, number = met.longest(i)
         file, line, name = places[number]
-        words = (wanted.vocabulary[word] for word in wanted.texts[i][begin : min(end, begin + _WORDS_SHOWN)])
+        words = wanted.words(i)[begin : min(end, begin + _WORDS_SHOWN)]
         return Example(names[i - numbers.start], round(shares[i], 4), " ".join(words), f"{file}:{line} ({name})")
 
     return Overlap(

@@ -60,6 +60,10 @@ class Wanted:
             self.texts.append(np.fromiter((self.ids[word] for word in words), dtype=np.int32, count=len(words)))
         return range(first, len(self.texts))
 
+    def words(self, i: int) -> list[str]:
+        """The words of text `i`."""
+        return [self.vocabulary[word] for word in self.texts[i]]
+
     def short(self, i: int) -> bool:
         """Whether text `i` has fewer words than an n-gram."""
         return len(self.texts[i]) < self.n
@@ -80,54 +84,50 @@ class Met:
         self.words = 0
         self.whole: dict[int, int] = {}
         # the n-grams of all texts, each once, rising; where those of text i stand among them; who begins with which
-        long = [i for i in range(len(wanted.texts)) if not wanted.short(i)]
-        grams = [_hashes(wanted.texts[i], wanted.n) for i in long]
-        self._hashes, places = np.unique(np.concatenate([np.empty(0, np.uint64), *grams]), return_inverse=True)
-        ends = np.cumsum([len(found) for found in grams], dtype=np.int64)
-        self._places = dict(zip(long, np.split(places.astype(np.int32), ends[:-1]), strict=True)) if long else {}
+        _, hashes = _grams(np.concatenate([np.zeros(1, np.int32), *map(_ended, wanted.texts)]), wanted.n)
+        self._hashes, places = np.unique(hashes, return_inverse=True)
+        counts = [max(0, len(ids) - wanted.n + 1) for ids in wanted.texts]
+        ends = np.cumsum(counts, dtype=np.int64)
+        self._places = np.split(places.astype(np.int32), ends[:-1]) if counts else []
         self._begin: dict[int, list[int]] = {}
-        for i, found in self._places.items():
-            self._begin.setdefault(int(found[0]), []).append(i)
+        self._short: dict[str, list[int]] = {}
+        for i, found in enumerate(self._places):
+            if len(found):
+                self._begin.setdefault(int(found[0]), []).append(i)
+            elif len(wanted.texts[i]):
+                self._short.setdefault(" ".join(wanted.words(i)), []).append(i)
         self._begins = np.zeros(len(self._hashes), dtype=np.bool_)
         self._begins[list(self._begin)] = True
-        self._short: dict[bytes, list[int]] = {}
-        for i, ids in enumerate(wanted.texts):
-            if 0 < len(ids) < wanted.n:
-                self._short.setdefault(ids.tobytes(), []).append(i)
         self._sieve = _Sieve(self._hashes)
         self._first = np.full(len(self._hashes), -1, dtype=np.int64)  # the first text that has an n-gram
-        self._waiting: list[Ids] = []
-        self._words_waiting = 0
+        # words of texts that wait to be looked up, one after the other, "" behind each; and where each ends
+        self._waiting: list[str] = []
+        self._ends: list[int] = []
 
     def add(self, text: str) -> None:
         """Looks through one text; what is found shows after `flush`."""
-        known = self._wanted.ids
         words = words_of(text)
-        # 0 for a word that nobody looks for, and between texts: an n-gram over it cannot be shared
-        ids = np.zeros(len(words) + 1, dtype=np.int32)
-        ids[:-1] = np.fromiter(map(known.get, words, repeat(0)), dtype=np.int32, count=len(words))
         if len(words) < self._wanted.n:
-            for i in self._short.get(ids[:-1].tobytes(), ()):
+            for i in self._short.get(" ".join(words), ()):
                 self.whole.setdefault(i, self.texts)
-        self._waiting.append(ids)
-        self._words_waiting += len(ids)
+        self._waiting += words
+        self._waiting.append("")
+        self._ends.append(len(self._waiting))
         self.texts += 1
         self.words += len(words)
-        if self._words_waiting >= _BATCH:
+        if len(self._waiting) >= _BATCH:
             self.flush()
 
     def flush(self) -> None:
         """Looks up what waits."""
-        if not self._waiting:
-            return
         n = self._wanted.n
-        ids = np.concatenate(self._waiting)
-        ends = np.cumsum([len(part) for part in self._waiting])
-        earlier = self.texts - len(self._waiting)
-        self._waiting, self._words_waiting = [], 0
-        unknown = np.concatenate([[0], np.cumsum(ids == 0)])
-        start = np.flatnonzero(unknown[n:] == unknown[:-n])  # n-grams of words that are all looked for
-        hashes = _hashes(ids, n)[start]
+        # 0 for a word that nobody looks for, and between texts: an n-gram over it cannot be shared
+        known = map(self._wanted.ids.get, self._waiting, repeat(0))
+        ids = np.fromiter(known, dtype=np.int32, count=len(self._waiting))
+        ends = np.array(self._ends, dtype=np.int64)
+        earlier = self.texts - len(ends)
+        self._waiting, self._ends = [], []
+        start, hashes = _grams(ids, n)
         maybe = self._sieve.may_have(hashes)
         start, hashes = start[maybe], hashes[maybe]
         place = np.searchsorted(self._hashes, hashes)
@@ -147,7 +147,7 @@ class Met:
     def covered(self, i: int) -> Mask:
         """Of each word of text `i`, whether an n-gram that was met has it; of a short text all or none."""
         size = len(self._wanted.texts[i])
-        if i not in self._places:
+        if self._wanted.short(i):
             return np.full(size, i in self.whole)
         met = self._first[self._places[i]] >= 0
         steps = np.zeros(size + 1, dtype=np.int64)
@@ -166,7 +166,7 @@ class Met:
             raise ValueError(f"no word of text {i} was met")
         runs = np.flatnonzero(mask[1:] != mask[:-1]).reshape(-1, 2)
         begin, end = (int(edge) for edge in runs[np.argmax(runs[:, 1] - runs[:, 0])])
-        number = int(self._first[self._places[i][begin]]) if i in self._places else self.whole[i]
+        number = int(self._first[self._places[i][begin]]) if not self._wanted.short(i) else self.whole[i]
         return begin, end, number
 
 
@@ -186,15 +186,21 @@ class _Sieve:
         return np.asarray(1 << (groups & np.uint64(7)).astype(np.uint8), dtype=np.uint8)
 
 
-def _hashes(ids: Ids, n: int) -> Hashes:
-    """Of each n-gram, uint64 [max(0, len - n + 1)]: the sum of its words' numbers, each times a factor of its place."""
+def _grams(ids: Ids, n: int) -> tuple[npt.NDArray[np.int64], Hashes]:
+    """The n-grams without a 0 in them: where each begins, and its hash, a sum of mixed numbers times factors."""
     count = max(0, len(ids) - n + 1)
     factors = np.random.default_rng(_SEED).integers(0, 2**64, size=n, dtype=np.uint64) | np.uint64(1)
     mixed = _mixed(ids)
     total = np.zeros(count, dtype=np.uint64)
     for i in range(n):
         total += mixed[i : i + count] * factors[i]
-    return total
+    zeros = np.concatenate([[0], np.cumsum(ids == 0)])
+    start = np.flatnonzero(zeros[n:] == zeros[:count]) if count else np.empty(0, dtype=np.int64)
+    return start, total[start]
+
+
+def _ended(ids: Ids) -> Ids:
+    return np.append(ids, np.int32(0))
 
 
 def _mixed(ids: Ids) -> Hashes:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from crumb.engine.precision import Precision
+from crumb.engine.precision import Precision, kernels
 from crumb.evaluation.beir import RetrievalSet
 from crumb.evaluation.embed import Embedded, embed_layers, prompts
 from crumb.evaluation.forms import DIMENSIONS, ENCODINGS, Form, forms_of
@@ -31,6 +31,7 @@ from crumb.vectors.normalize import Floats, cut, normalize
 from crumb.vectors.quantize import Ranges
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16", "int8")
+"""Those that are measured where this CPU runs them."""
 
 Contents = Mapping[str, RetrievalSet] | StsSet
 
@@ -39,7 +40,7 @@ def retention(
     name: str | Path | None,
     tasks: Sequence[Task],
     *,
-    precisions: Sequence[Precision] = PRECISIONS,
+    precisions: Sequence[Precision] | None = None,
     layers: Sequence[int] | None = None,
     dimensions: Sequence[int] | None = None,
     encodings: Sequence[str] = tuple(ENCODINGS),
@@ -53,7 +54,7 @@ def retention(
     Args:
         name: a catalogue name, a folder or a Hub id; None for the default model.
         tasks: retrieval tasks and pairs of sentences; each counts by its main metric.
-        precisions: the first is that of the grid and of the full size.
+        precisions: the first is that of the grid and of the full size; None for all of `PRECISIONS` that this CPU runs.
         layers, dimensions: beside the model's own; None for 1, 2, … all, and for those of `DIMENSIONS` below its own.
         encodings: names of `ENCODINGS`.
         setting: context, positions, reading and prompts, for all forms; None for the defaults.
@@ -67,6 +68,9 @@ def retention(
         CrumbError: the model cannot be had, or was never calibrated and `encodings` has "int8" (`Model.ranges`).
     """
     setting = setting or Setting()
+    if precisions is None:
+        here = {kernel.precision for kernel in kernels() if kernel.runs}
+        precisions = [precision for precision in PRECISIONS if precision in here]
     _check(tasks, precisions, encodings, setting)
     models = {p: load_for(name, replace(setting, precision=p), threads) for p in precisions}
     model = models[precisions[0]]
