@@ -103,7 +103,7 @@ def run_ours(pipe: Connection, task: Task, frozen: tuple[str, ...], dropout: flo
         pipe.send(task.now() - started)
 
 
-def run_theirs(pipe: Connection, task: Task, dropout: bool) -> None:
+def run_theirs(pipe: Connection, task: Task, dropout: bool, keep: bool) -> None:
     """SentenceTransformerTrainer with MultipleNegativesRankingLoss, as its documentation has it; answers as `run_ours`.
 
     Its steps are timed from one's end to the next's, so that the tokens, which it makes between two, count here too.
@@ -120,6 +120,8 @@ def run_theirs(pipe: Connection, task: Task, dropout: bool) -> None:
     from transformers import TrainerCallback
 
     warnings.filterwarnings("ignore")
+    if keep:
+        keep_freed_memory()
     torch.set_num_threads(task.threads)
     model = SentenceTransformer(str(task.folder), device="cpu", local_files_only=True)
     model.max_seq_length = task.context
@@ -169,8 +171,9 @@ def run_theirs(pipe: Connection, task: Task, dropout: bool) -> None:
 
 
 RUNNERS: dict[str, Callable[..., None]] = {
-    "sentence-transformers": partial(run_theirs, dropout=True),
-    "sentence-transformers without dropout": partial(run_theirs, dropout=False),
+    "sentence-transformers": partial(run_theirs, dropout=True, keep=False),
+    "sentence-transformers without dropout": partial(run_theirs, dropout=False, keep=False),
+    "sentence-transformers, memory kept": partial(run_theirs, dropout=True, keep=True),
     "crumb": partial(run_ours, frozen=(), dropout=0.0, keep=True),
     "crumb, words frozen": partial(run_ours, frozen=("word",), dropout=0.0, keep=True),
     "crumb with dropout": partial(run_ours, frozen=(), dropout=0.1, keep=True),
