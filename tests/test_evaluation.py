@@ -22,7 +22,7 @@ from crumb.evaluation.catalogue import TaskNotFoundError, find_tasks
 from crumb.evaluation.compare import compare
 from crumb.evaluation.embed import Cost, Embedded
 from crumb.evaluation.evaluate import Asked, rival_settings
-from crumb.evaluation.measure import as_run
+from crumb.evaluation.measure import as_run, measure
 from crumb.evaluation.metrics import RANKING, score_rankings, spearman
 from crumb.evaluation.published import published_for
 from crumb.evaluation.rank import Ranked, rank
@@ -30,6 +30,7 @@ from crumb.evaluation.results import Measured
 from crumb.evaluation.settings import Setting
 from crumb.evaluation.sts import read_sts
 from crumb.evaluation.tasks import RetrievalTask, StsTask, digests
+from crumb.model import Model
 
 DOCUMENTS = {
     "d1": ("Rotating keys", "Secrets are replaced every month by the operations team."),
@@ -317,6 +318,14 @@ def test_results_and_questions_are_plain_data() -> None:
         Asked.from_dict({**asked.as_dict(), "surprise": 1})
 
 
+def test_pairs_have_no_stored_form_and_no_chunks(tmp_path: Path, default: Model) -> None:
+    (tmp_path / "a.tsv").write_text("score\tsentence1\tsentence2\n1\ta cat\ta dog\n2\ta tree\ta wood\n")
+    (task,) = find_tasks([str(tmp_path / "a.tsv")])
+    with pytest.raises(ValueError, match="pairs are measured as float32, not stored='binary'"):
+        measure(default, task, Setting(stored="binary"))
+    assert measure(default, task, Setting(reading="chunk-mean")).setting.reading == "whole"
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="unknown stored 'int4'"):
         Setting(stored="int4")  # type: ignore[arg-type]  # what is tested
@@ -371,3 +380,29 @@ def test_eval_used_wrongly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "nothing to measure: name tasks" in capsys.readouterr().err
     assert main(["eval", "--tasks", "none", "--data", str(tmp_path / "nowhere")]) == 1
     assert "nowhere is no folder" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["eval", "--tasks", str(write_set(tmp_path / "small")), "--report", str(tmp_path / "file" / "report")]
+    assert main(words) == 1
+    assert capsys.readouterr().err.startswith("crumb eval: [Errno 20]")
+
+
+@pytest.mark.parametrize(("module", "words"), [("ir_measures", []), ("matplotlib", ["--report", "report"])])
+def test_a_missing_library_is_told_before_anything_is_measured(
+    tmp_path: Path, run_crumb: Any, module: str, words: list[str]
+) -> None:
+    """The library's finder is told that it is not there, in a process of its own."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "found = util.find_spec\n"
+        f"util.find_spec = lambda name, *more: None if name == {module!r} else found(name, *more)\n"
+    )
+    folder = write_set(tmp_path / "small")
+    done = run_crumb("eval", "--tasks", str(folder), *words, env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'pip install "crumb-embed[eval]"' in done.stderr
+    assert "nDCG" not in done.stdout + done.stderr

@@ -164,7 +164,7 @@ def test_layers_of_one_pass(model: crumb.Model) -> None:
         alone.tobytes() == np.stack([model.encode(many[3], layers=i, normalized=False) for i in range(1, 7)]).tobytes()
     )
     assert model.encode_layers([], [1, 2])[0].shape == (2, 0, 384)
-    with pytest.warns(crumb.TruncationWarning) as warned:
+    with pytest.warns(TruncationWarning) as warned:
         model.encode_layers("a " * 600, [1])
     assert warned[0].filename == __file__
 

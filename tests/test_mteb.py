@@ -126,6 +126,17 @@ def test_sts_as_measured_by_us(asked: Any, folder: Path, pairs: StsTask) -> None
     assert asked(ours, pairs) == pytest.approx(measure(ours.model, pairs, ours.setting).value, abs=1e-4)
 
 
+def test_equal_documents_have_equal_scores(folder: Path) -> None:
+    """Wherever they stand: which of two copies comes first is trec_eval's rule, not a matrix product's rounding."""
+    random = np.random.default_rng(0)
+    once = random.normal(size=(1500, 384)).astype(np.float32)
+    order = random.permutation(2999)  # every vector twice but the last
+    found = crumb.mteb_model(folder).similarity(random.normal(size=(100, 384)), np.concatenate([once, once])[order])
+    placed = np.empty_like(found)
+    placed[:, order] = found
+    np.testing.assert_array_equal(placed[:, :1499], placed[:, 1500:])
+
+
 def test_parts_are_splits(asked: Any, folder: Path) -> None:
     task = passkey.task(Recipe((64, 90), documents=12, queries=9))
     ours = crumb.mteb_model(folder, query_prompt="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PRECISIONS
+from conftest import DATA, PRECISIONS
 from serving import crumb_server
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -79,6 +80,7 @@ def test_commands(tmp_path: Path, run_crumb: Callable[..., subprocess.CompletedP
     (tmp_path / "src" / "secrets.py").write_text("def read_secrets(path):\n    return open(path).read()\n")
     (tmp_path / "articles.jsonl").write_text('{"body": "one"}\n{"body": "two"}\n')
     (tmp_path / "pairs.jsonl").write_text('{"query": "one", "positive": "1"}\n{"query": "two", "positive": "2"}\n')
+    shutil.copytree(DATA / "eval" / "mbpp", tmp_path / "sets" / "scifact")
     (tmp_path / "README.md").write_text("# How a long text is cut\n\nAt its end.\n")
     lines = [line for block in blocks("sh") for line in block.splitlines() if "crumb " in line]
     commands = [shlex.split(line.rpartition("&&")[2], comments=True) for line in lines]

@@ -77,7 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> SimpleNa
     home = tmp_path_factory.mktemp("report")
     folder = tiny_model(home, context=256).rename(home / "all-MiniLM-L6-v2")
     documents = sorted({text for text in texts if len(text) > 60}, key=len)[:90]
-    for name, some in (("scifact", documents[::2]), (AWKWARD, documents[1::2])):
+    for name, some in (("lemb-qmsum", documents[::2]), (AWKWARD, documents[1::2])):
         corpus = {f"d{i}&<{i}>": text for i, text in enumerate(some)}
         queries = {f"q{i}|": text[20:60] for i, text in enumerate(some)}
         qrels: dict[str, dict[str, int]] = {q: {d: 1} for q, d in zip(queries, corpus, strict=True)}
@@ -95,7 +95,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> SimpleNa
     (home / "data" / "pairs" / "test.tsv").write_text("sentence1\tsentence2\tscore\n" + "\n".join(pairs[:20]) + "\n")
     asked = Asked(
         model=str(folder),
-        tasks=("scifact", AWKWARD, "passkey-gen", "pairs"),
+        tasks=("lemb-qmsum", AWKWARD, "passkey-gen", "pairs"),
         data=str(home / "data"),
         compare=str(folder),
         compare_setting=Setting(layers=1),
@@ -104,7 +104,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> SimpleNa
     command = ("crumb", "eval", str(folder), "--tasks", AWKWARD, "it's\n```\nso")
 
     def measure_again(question: Asked) -> Record:
-        licences = {"scifact": "CC BY 4.0"}
+        licences = {"lemb-qmsum": "CC BY 4.0"}
         return Record.of(evaluate(question), command, licences, small_forms(question), trained(question))
 
     record = measure_again(asked)
@@ -124,7 +124,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> SimpleNa
 def small_forms(asked: Asked) -> Retention:
     """What small forms of the model keep on two of the tasks."""
     layers, dimensions, encodings = [2, 1], [32, 16, 8], ["float32", "binary"]
-    tasks = find_tasks(("scifact", AWKWARD), Path(asked.data or ""))
+    tasks = find_tasks(("lemb-qmsum", AWKWARD), Path(asked.data or ""))
     values: dict[Form, dict[str, float]] = {}
     for form in forms_of(["float32"], layers, dimensions, encodings):
         setting = form.setting(asked.setting)
@@ -149,12 +149,12 @@ def small_forms(asked: Asked) -> Retention:
 def trained(asked: Asked) -> Contamination:
     """What the sets share with training texts that have some of their documents, whole and in part."""
     home = Path(asked.data or "").parent
-    rows = [json.loads(line) for line in (home / "data/scifact/corpus.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (home / "data/lemb-qmsum/corpus.jsonl").read_text().splitlines()]
     file = home / "training" / f"{AWKWARD}.jsonl"
     file.parent.mkdir(exist_ok=True)
     texts = [rows[30]["text"], rows[40]["text"][: len(rows[40]["text"]) // 2], "nothing of the kind"]
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    return contamination(find_tasks(("scifact", AWKWARD), home / "data"), [file])
+    return contamination(find_tasks(("lemb-qmsum", AWKWARD), home / "data"), [file])
 
 
 def light(record: Record) -> Record:
@@ -284,8 +284,8 @@ def test_figures_are_those_of_the_record(made: SimpleNamespace) -> None:
         assert row[4] == f"{100 * d['low']:+.2f} to {100 * d['high']:+.2f}"
         assert (row[5] == "no") == (d["low"] <= 0 <= d["high"])
     published = next(t for t in tables if "reproduced" in t[0])
-    assert published[1][:3] == ["scifact", "all-MiniLM-L6-v2", "256"]
-    assert published[1][4] == "64.51"
+    assert published[1][:3] == ["lemb-qmsum", "all-MiniLM-L6-v2", "256"]
+    assert published[1][4] == "16.32"
     assert published[1][7] == "no"
 
 
@@ -322,10 +322,10 @@ def test_every_row_by_length_has_a_name_of_its_own(made: SimpleNamespace) -> Non
 
 def test_what_tests_share_with_training_texts_is_told(made: SimpleNamespace) -> None:
     shared = next(t for t in tables_of(made.html) if "verbatim" in t[0])
-    (row,) = [dict(zip(shared[0], r, strict=True)) for r in shared[1:] if r[:2] == ["scifact", "passages"]]
+    (row,) = [dict(zip(shared[0], r, strict=True)) for r in shared[1:] if r[:2] == ["lemb-qmsum", "passages"]]
     assert (row["texts"], row["verbatim"], row["shared"]) == ("45", f"1 ({percent(1 / 45)})", f"2 ({percent(2 / 45)})")
     most = next(t for t in tables_of(made.html) if "longest run of words" in t[0])
-    assert ["scifact", "passages", "d30&<30>", "100 %"] in [r[:4] for r in most]
+    assert ["lemb-qmsum", "passages", "d30&<30>", "100 %"] in [r[:4] for r in most]
 
 
 def test_nothing_that_was_cut_goes_unsaid(made: SimpleNamespace) -> None:
@@ -532,10 +532,10 @@ def test_means_by_length_against_a_direct_form(made: SimpleNamespace) -> None:
 
     tokenizer = BertTokenizerFast(str(made.home / "all-MiniLM-L6-v2" / "vocab.txt"), do_lower_case=True)
     measured = made.record.evaluation.results[0]
-    rows = [json.loads(line) for line in (made.home / "data/scifact/corpus.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (made.home / "data/lemb-qmsum/corpus.jsonl").read_text().splitlines()]
     tokens = {row["_id"]: len(tokenizer(row["text"])["input_ids"]) for row in rows}
     relevant: dict[str, list[int]] = {}
-    for line in (made.home / "data/scifact/qrels.tsv").read_text().splitlines()[1:]:
+    for line in (made.home / "data/lemb-qmsum/qrels.tsv").read_text().splitlines()[1:]:
         query, document, _ = line.split("\t")
         relevant.setdefault(query, []).append(tokens[document])
     expected = {query: float(np.mean(found)) for query, found in relevant.items()}
@@ -603,15 +603,15 @@ def test_a_figure_that_was_changed_is_named(made: SimpleNamespace, tmp_path: Pat
 def test_other_data_are_refused_before_anything_is_measured(made: SimpleNamespace, tmp_path: Path) -> None:
     data = shutil.copytree(made.home / "data", tmp_path / "data")
     check_data(made.record, find_tasks(made.asked.tasks, data))
-    file = data / "scifact" / "corpus.jsonl"
+    file = data / "lemb-qmsum" / "corpus.jsonl"
     content = bytearray(file.read_bytes())
     content[-20] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ReproductionError, match="scifact: corpus.jsonl is [0-9a-f]{16}…, in the report") as caught:
+    with pytest.raises(ReproductionError, match="lemb-qmsum: corpus.jsonl is [0-9a-f]{16}…, in the report") as caught:
         check_data(made.record, find_tasks(made.asked.tasks, data))
     assert "qrels" not in str(caught.value)
     with pytest.raises(ReproductionError, match="pairs is not here"):
-        check_data(made.record, find_tasks(["scifact"], made.home / "data"))
+        check_data(made.record, find_tasks(["lemb-qmsum"], made.home / "data"))
 
 
 def test_another_model_is_refused_before_anything_is_measured(made: SimpleNamespace, tmp_path: Path) -> None:

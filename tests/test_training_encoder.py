@@ -76,7 +76,7 @@ def random_batch(lengths: list[int], *, seed: int = 0, vocabulary: int = len(WOR
 
 
 def their_rows(model: torch.nn.Module, batch: TokenBatch) -> list[list[torch.Tensor]]:
-    """transformers' hidden rows [length, hidden] of each text, alone and without padding, for each layer."""
+    """transformers' hidden rows [length, hidden] of each text alone, without padding: embeddings, then each layer."""
     found: list[list[torch.Tensor]] = []
     positions = batch.positions if batch.positions is not None else [None] * batch.tokens
     end = 0
@@ -84,7 +84,7 @@ def their_rows(model: torch.nn.Module, batch: TokenBatch) -> list[list[torch.Ten
         begin, end = end, end + length
         places = None if batch.positions is None else positions[begin:end][None]
         out = model(input_ids=batch.ids[begin:end][None], position_ids=places, output_hidden_states=True)
-        found.append([rows[0] for rows in out.hidden_states[1:]])
+        found.append([rows[0] for rows in out.hidden_states])
     return found
 
 
@@ -100,14 +100,15 @@ def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-5) -> 
 def test_all_layers_and_gradients_are_those_of_transformers(tiny: Path) -> None:
     ours, theirs = Encoder.from_folder(tiny, activations="float32"), their_model(tiny)
     batch = random_batch([5, 24, 1, 7, 2, 24, 13, 3])
-    found = ours(batch, [1, 2, 3])
+    found = ours(batch, [1, 3, 0, 2])
+    assert list(found) == [1, 3, 0, 2]
     expected = their_rows(theirs, batch)
-    weights = torch.randn(LAYERS, len(batch), HIDDEN, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(LAYERS + 1, len(batch), HIDDEN, generator=torch.Generator().manual_seed(1))
     ours_loss, theirs_loss = torch.zeros(()), torch.zeros(())
-    for layer in range(LAYERS):
+    for layer in range(LAYERS + 1):
         means = torch.stack([rows[layer].mean(0) for rows in expected])
-        close(found[layer + 1], means)
-        ours_loss = ours_loss + (found[layer + 1] * weights[layer]).sum()
+        close(found[layer], means)
+        ours_loss = ours_loss + (found[layer] * weights[layer]).sum()
         theirs_loss = theirs_loss + (means * weights[layer]).sum()
     ours_loss.backward()
     theirs_loss.backward()
@@ -139,7 +140,7 @@ def test_the_real_model_is_that_of_transformers_and_of_the_engine(
     for layer in (2, 6):
         # unit length: the components of these vectors are near 0.05
         unit = torch.nn.functional.normalize(found[layer])
-        means = torch.stack([rows[layer - 1].mean(0) for rows in expected])
+        means = torch.stack([rows[layer].mean(0) for rows in expected])
         assert float((unit - torch.nn.functional.normalize(means)).abs().max()) < 1e-5
         engine = model.encode(chosen, layers=layer, truncation="end")
         assert np.abs(unit.numpy() - engine).max() < 1e-5
@@ -150,9 +151,13 @@ def test_every_pooling_is_the_engines(tmp_path: Path, pooling: tuple[str, ...]) 
     folder = write_tiny(tmp_path / "model", pooling=pooling)
     texts = ["a b c", "", "d e f g h i j k l m n o p q r s t u v w x y z", "z", "a a a a a a a"]
     encoder = Encoder.from_folder(folder, activations="float32")
-    (found,) = encoder(encoder.tokenize(texts)).values()
-    expected = crumb.load(folder, precision="float32").encode(texts, normalized=False, truncation="end")
+    batch = encoder.tokenize(texts)
+    (found,) = encoder(batch).values()
+    expected, report = crumb.load(folder, precision="float32").encode(
+        texts, normalized=False, truncation="end", return_report=True
+    )
     close(found.detach(), torch.from_numpy(expected))
+    assert (batch.tokens, batch.cut) == (report.tokens, report.tokens_cut)
 
 
 def test_a_prompt_can_stay_out_of_pooling(tmp_path: Path) -> None:
@@ -399,7 +404,7 @@ def test_bf16_stays_near_float32(tiny: Path) -> None:
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected)
     # bfloat16 has 8 bits: 2^-8 for each of some products that follow one another
-    assert float(torch.nn.functional.cosine_similarity(found, expected).min()) > 0.999
+    assert torch.nn.functional.cosine_similarity(found, expected).min().item() > 0.999
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(0))
     (expected * weights).sum().backward()
     (found * weights).sum().backward()
@@ -431,7 +436,7 @@ def test_no_texts(tiny: Path) -> None:
 
 def test_what_is_refused(tiny: Path, tmp_path: Path) -> None:
     encoder, batch = Encoder.from_folder(tiny), random_batch([3, 4])
-    with pytest.raises(ValueError, match="layers must be whole numbers from 1 to 3, got 4"):
+    with pytest.raises(ValueError, match="layers must be whole numbers from 0 to 3, got 4"):
         encoder(batch, [4])
     with pytest.raises(ValueError, match="layers names no layer"):
         encoder(batch, [])

@@ -81,7 +81,12 @@ def run(args: argparse.Namespace) -> int:
     if args.reproduce is not None:
         return _reproduce(args)
     from crumb.cli.evaluated import show
+    from crumb.evaluation.extras import check
 
+    # what would fail at the end of hours fails now
+    check(drawing=args.report is not None)
+    if args.report is not None:
+        args.report.mkdir(parents=True, exist_ok=True)
     record = _answer(_asked(args), args.threads, args.trained_on, retention=args.retention)
     if args.json:
         from crumb.evaluation.report.record import JSON, as_files

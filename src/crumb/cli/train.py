@@ -57,9 +57,11 @@ def run(args: argparse.Namespace) -> int:
             raise MissingExtraError(f'training needs {name}, which is not installed: pip install "crumb-embed[train]"')
     from crumb.training.check import prepare
     from crumb.training.distributed import world
+    from crumb.training.memory import keep_freed_memory
     from crumb.training.recipe import load_recipe
     from crumb.training.trainer import Interrupted, Machine, interruptible, train
 
+    keep_freed_memory()
     recipe = load_recipe(args.recipe, overrides=args.overrides, steps=args.steps)
     data = args.data or os.environ.get("CRUMB_DATA")
     prepared = prepare(recipe, (Path(data),) if data else (args.recipe.parent,))

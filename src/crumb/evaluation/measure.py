@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,14 +75,7 @@ def measure_embedded(
         values[part] = score_rankings(data.qrels, run, measures)
     by_part = {part: {m: float(np.mean(list(v.values()))) for m, v in found.items()} for part, found in values.items()}
     return Measured(
-        task=task.name,
-        model=name or model.name,
-        fingerprint=model.fingerprint,
-        setting=setting,
-        context=model.context,
-        precision=model.engine.precision,
-        isa=model.engine.isa,
-        main=task.main,
+        **_identity(model, task, setting, name),
         metrics={m: float(np.mean([found[m] for found in by_part.values()])) for m in measures},
         parts=by_part if len(parts) > 1 else {},
         queries=sum(len(data.queries) for data in parts.values()),
@@ -108,6 +102,9 @@ def as_run(data: RetrievalSet, ranked: Ranked, *, drop_same_id: bool = False) ->
 
 
 def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None) -> Measured:
+    if setting.stored != "float32":
+        raise ValueError(f"{task.name}: pairs are measured as float32, not stored={setting.stored!r}; see retention")
+    setting = replace(setting, reading="whole")  # sentences are no documents, and the figure says so
     pairs = task.read()
     prompt, _ = prompts(model, setting)
     started = time.perf_counter()
@@ -119,14 +116,7 @@ def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None
     n = len(pairs.first)
     cosines = np.einsum("nd,nd->n", vectors[:n], vectors[n:], dtype=np.float64)
     return Measured(
-        task=task.name,
-        model=name or model.name,
-        fingerprint=model.fingerprint,
-        setting=setting,
-        context=model.context,
-        precision=model.engine.precision,
-        isa=model.engine.isa,
-        main=task.main,
+        **_identity(model, task, setting, name),
         metrics={task.main: float(spearman(cosines, pairs.scores))},
         parts={},
         queries=n,
@@ -138,6 +128,20 @@ def _measure_sts(model: Model, task: StsTask, setting: Setting, name: str | None
         per_query={"": {str(i): float(value) for i, value in enumerate(cosines)}},
         gold=list(pairs.scores),
     )
+
+
+def _identity(model: Model, task: Task, setting: Setting, name: str | None) -> dict[str, Any]:
+    """What was measured, and on which kernels."""
+    return {
+        "task": task.name,
+        "model": name or model.name,
+        "fingerprint": model.fingerprint,
+        "setting": setting,
+        "context": model.context,
+        "precision": model.engine.precision,
+        "isa": model.engine.isa,
+        "main": task.main,
+    }
 
 
 def _total(costs: Sequence[Cost]) -> Cost:

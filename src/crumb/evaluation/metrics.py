@@ -7,16 +7,18 @@ trec_eval's: gains are linear, and among equal scores the greater document id co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
-from crumb.errors import MissingExtraError
+from crumb.evaluation.extras import need
 
 RANKING = ("nDCG@10", "R@100", "RR@10", "AP@1000")
 """What retrieval tasks report: nDCG (Järvelin and Kekäläinen 2002), recall, reciprocal rank, average precision."""
+
+_RECIPROCAL = re.compile(r"RR@\d+")
 
 Qrels = Mapping[str, Mapping[str, int]]
 Run = Mapping[str, Mapping[str, float]]
@@ -40,16 +42,22 @@ def score_rankings(qrels: Qrels, run: Run, measures: Sequence[str] = RANKING) ->
     unjudged = [query for query in run if query not in qrels]
     if unjudged:
         raise ValueError(f"{len(unjudged)} ranked queries have no judgements, first {unjudged[0]!r}")
-    library = _ir_measures()
+    library = need("ir_measures")
     try:
-        parsed = {library.parse_measure(name): name for name in measures}
+        parsed = {name: library.parse_measure(name) for name in measures}
     except (NameError, ValueError) as error:
         raise ValueError(f"ir-measures does not know one of the measures {', '.join(measures)}: {error}") from None
     # trec_eval knows no negative grades: they are as good as none
     known = {query: {d: max(int(g), 0) for d, g in grades.items()} for query, grades in qrels.items()}
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in measures}
-    for found in library.iter_calc(list(parsed), known, run):
-        values[parsed[found.measure]][found.query_id] = float(found.value)
+    # trec_eval has no reciprocal rank with a cutoff, and what ir-measures takes instead is slow and breaks ties in
+    # another way; 1 / rank tells the rank, so the cutoff is made here
+    cut = {name: measure["cutoff"] for name, measure in parsed.items() if _RECIPROCAL.fullmatch(name)}
+    asked = {name: library.RR if name in cut else measure for name, measure in parsed.items()}
+    names = {measure: name for name, measure in asked.items()}
+    for found in library.iter_calc(list(names), known, run):
+        name, value = names[found.measure], float(found.value)
+        values[name][found.query_id] = value if name not in cut or round(value * cut[name], 6) >= 1 else 0.0
     return values
 
 
@@ -60,7 +68,7 @@ def cutoff(measure: str) -> int | None:
         MissingExtraError: ir-measures is not installed.
         ValueError: ir-measures does not know the measure.
     """
-    library = _ir_measures()
+    library = need("ir_measures")
     try:
         found = library.parse_measure(measure).params.get("cutoff")
     except (NameError, ValueError) as error:
@@ -79,25 +87,7 @@ def spearman(values: npt.ArrayLike, gold: npt.ArrayLike) -> npt.NDArray[np.float
         raise ValueError(f"a correlation needs two lists of n >= 2 numbers, got {list(a.shape)} and {list(b.shape)}")
     if (np.ptp(a, axis=-1) == 0).any() or (np.ptp(b, axis=-1) == 0).any():
         raise ValueError("a list whose numbers are all equal correlates with nothing")
-    rank = _scipy_stats().rankdata
+    rank = need("scipy.stats").rankdata
     x, y = (r - r.mean(axis=-1, keepdims=True) for r in (rank(a, axis=-1), rank(b, axis=-1)))
     length = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))
     return np.asarray((x * y).sum(axis=-1) / length, dtype=np.float64)
-
-
-def _scipy_stats() -> ModuleType:
-    try:
-        import scipy.stats
-    except ImportError as error:
-        raise MissingExtraError(f'correlations need SciPy: pip install "crumb-embed[eval]" ({error})') from None
-    module: ModuleType = scipy.stats
-    return module
-
-
-def _ir_measures() -> ModuleType:
-    try:
-        import ir_measures
-    except ImportError as error:
-        raise MissingExtraError(f'metrics need ir-measures: pip install "crumb-embed[eval]" ({error})') from None
-    module: ModuleType = ir_measures
-    return module

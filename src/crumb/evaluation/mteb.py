@@ -22,7 +22,6 @@ from crumb.evaluation.readings import read_documents
 from crumb.evaluation.settings import Reading, Setting
 from crumb.model import EncodeReport, Model, Positions
 from crumb.vectors.normalize import Floats, cut, normalize
-from crumb.vectors.similarity import similarity
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -144,8 +143,17 @@ class MtebModel:
         return rows if setting.dimensions is None else normalize(cut(rows, setting.dimensions))
 
     def similarity(self, embeddings1: npt.ArrayLike, embeddings2: npt.ArrayLike) -> Floats:
-        """Cosines, float32 [n, m]."""
-        return similarity(embeddings1, embeddings2)
+        """Cosines, float32 [n, m]; equal vectors have equal ones.
+
+        Raises:
+            ValueError: different numbers of dimensions.
+        """
+        left, right = np.atleast_2d(normalize(embeddings1)), np.atleast_2d(normalize(embeddings2))
+        if left.shape[1] != right.shape[1]:
+            raise ValueError(f"the vectors have different sizes: {left.shape[1]} and {right.shape[1]} dimensions")
+        # Summed in float64: in float32 a matrix product rounds a pair by where it stands, and then it is chance which
+        # of two documents with the same text comes first, where trec_eval and crumb's scorer have a rule.
+        return np.asarray(left.astype(np.float64) @ right.astype(np.float64).T, dtype=np.float32)
 
     def similarity_pairwise(self, embeddings1: npt.ArrayLike, embeddings2: npt.ArrayLike) -> Floats:
         """Cosines of rows of the same number, float32 [n].

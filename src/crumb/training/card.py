@@ -71,22 +71,17 @@ vectors = model.encode(["A man is eating food.", "A man is eating pasta."])
 
 
 def _data(prepared: Prepared, events: Sequence[Event]) -> str:
-    rows = {
-        (event["stage"], part["name"].split("/")[0]): part["rows"]
-        for event in events
-        if event["event"] == "stage"
-        for part in event["sources"]
-        if "/" not in part["name"]
-    }
+    # a source that is split has a part for each of its values
+    parts = {event["stage"]: event["sources"] for event in events if event["event"] == "stage"}
     lines = ["## Data", "", "| data | stage | rows | licence | SHA-256 |", "|---|---|---|---|---|"]
     for number, stage in enumerate(prepared.recipe.stages):
         for settings, source in zip(stage.sources, prepared.sources(number), strict=True):
-            count = rows.get((number, source.name))
+            own = [
+                p for p in parts.get(number, []) if p["name"] == source.name or p["name"].startswith(f"{source.name}/")
+            ]
+            count = sum(part["rows"] for part in own)
             name = f"[{source.name}]({settings.url})" if settings.url else source.name
-            lines.append(
-                f"| {name} | {stage.name} | {'' if count is None else f'{count:,}'} | {settings.licence} "
-                f"| `{settings.sha256[:16]}…` |"
-            )
+            lines.append(f"| {name} | {stage.name} | {count:,} | {settings.licence} | `{settings.sha256[:16]}…` |")
     return "\n".join(lines)
 
 

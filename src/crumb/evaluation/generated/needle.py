@@ -6,9 +6,9 @@ Enters: a `Recipe`. Leaves: sets by length, or the task. Knows nothing of models
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from random import Random
 
+from crumb.evaluation.generated.as_task import as_task
 from crumb.evaluation.generated.hide import Count, Fact, Hidden, Recipe, hide, pick, words_and_marks
 from crumb.evaluation.generated.people import people
 from crumb.evaluation.generated.prose import prose
@@ -78,15 +78,7 @@ def task(
     recipe: Recipe | None = None, count: Count = words_and_marks, counted: str = "words and marks"
 ) -> RetrievalTask:
     """The task, a part a length, scored by the best document alone; `counted` says what `count` counts."""
-    recipe = recipe or Recipe()
-    return RetrievalTask(
-        name="needle",
-        read=lambda: {length: hidden.data for length, hidden in generate(recipe, count).items()},
-        main="nDCG@1",
-        recipe={"generator": "needle", "version": 1, **asdict(recipe), "tokens": counted},
-        licence="generated: CC0 1.0",
-        long=True,
-    )
+    return as_task("needle", generate, recipe or Recipe(), count, counted)
 
 
 def _facts(random: Random, documents: int) -> list[Fact]:

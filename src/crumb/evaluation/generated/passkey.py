@@ -8,10 +8,10 @@ sentences are ours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import cycle
 from random import Random
 
+from crumb.evaluation.generated.as_task import as_task
 from crumb.evaluation.generated.hide import Count, Fact, Hidden, Recipe, hide, words_and_marks
 from crumb.evaluation.generated.people import people
 from crumb.evaluation.tasks import RetrievalTask
@@ -34,15 +34,7 @@ def task(
     recipe: Recipe | None = None, count: Count = words_and_marks, counted: str = "words and marks"
 ) -> RetrievalTask:
     """The task, a part a length, scored by the best document alone; `counted` says what `count` counts."""
-    recipe = recipe or Recipe()
-    return RetrievalTask(
-        name="passkey",
-        read=lambda: {length: hidden.data for length, hidden in generate(recipe, count).items()},
-        main="nDCG@1",
-        recipe={"generator": "passkey", "version": 1, **asdict(recipe), "tokens": counted},
-        licence="generated: CC0 1.0",
-        long=True,
-    )
+    return as_task("passkey", generate, recipe or Recipe(), count, counted)
 
 
 def _facts(random: Random, documents: int) -> list[Fact]:

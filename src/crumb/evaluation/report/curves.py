@@ -15,7 +15,7 @@ from crumb.evaluation.lengths import ceiling, ceilings
 from crumb.evaluation.relevant import Bin, by_length
 from crumb.evaluation.report.blocks import Block, Paragraph, table
 from crumb.evaluation.report.plots import Axis, Line, lines
-from crumb.evaluation.report.words import how, percent, points
+from crumb.evaluation.report.words import counted, how, percent, points
 from crumb.evaluation.results import Measured
 
 _FEWEST = 10  # queries of a bin that is drawn; the table has all
@@ -132,7 +132,7 @@ def speed_blocks(measured: Mapping[str, Sequence[Measured]]) -> list[Block]:
             joined=False,
         ),
         table(
-            f"Means over {len(tasks)} tasks" if len(tasks) > 1 else "One task",
+            f"Means over {counted(len(tasks), 'task')}",
             ["model", "setting", "tokens/s", MEAN_OF, "seconds of encoding"],
             [[m, setting, f"{rate:,.0f}", points(value), f"{s:,.1f}"] for m, setting, rate, value, s in rows],
             words=["setting"],

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from crumb.evaluation.compare import MEAN_OF
 from crumb.evaluation.report.blocks import Block, Figure, Paragraph, table
 from crumb.evaluation.report.plots import Axis, Line, heat, lines
-from crumb.evaluation.report.words import percent, points
+from crumb.evaluation.report.words import counted, percent, points
 from crumb.evaluation.retained import Cell, Retention
 
 _SHARE = Axis("share of full size, %")
@@ -27,7 +27,7 @@ def kept_blocks(found: Retention) -> list[Block]:
     intro = Paragraph(
         f"Each task's main metric as a share of what {found.model} has at full size ({form.layers} layers, "
         f"{form.dimensions} dimensions, {form.precision}, float32 vectors; {found.context:,} tokens, {found.isa}), "
-        f"over {len(full.shares)} tasks: {', '.join(full.shares)}."
+        f"over {counted(len(full.shares), 'task')}: {', '.join(full.shares)}."
     )
     sizes = [c for c in cells if _is(c, full, "precision", "layers", "encoding")]
     depths = [c for c in cells if _is(c, full, "precision", "dimensions", "encoding")]
@@ -77,7 +77,7 @@ def rate_blocks(found: Retention) -> list[Block]:
             series,
         ),
         table(
-            f"Means over {len(tasks)} tasks, and speed on this machine",
+            f"Means over {counted(len(tasks), 'task')}, and speed on this machine",
             ["precision", "layers", "tokens/s", MEAN_OF],
             rows,
             folded=True,

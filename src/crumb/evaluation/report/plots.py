@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from crumb.errors import MissingExtraError
+from crumb.evaluation.extras import need
 from crumb.evaluation.report.blocks import Figure, clean
 from crumb.evaluation.report.palette import SERIES, STEPS, ink_on, marker_of
 from crumb.evaluation.report.svg import finish
@@ -154,11 +154,9 @@ def heat(
 @contextmanager
 def _canvas(height: float) -> Iterator[tuple[Any, Any]]:
     """A figure and its axes, in our colours, with matplotlib's settings only inside."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure as Canvas
-    except ImportError as error:
-        raise MissingExtraError(f'plots need matplotlib: pip install "crumb-embed[eval]" ({error})') from None
+    matplotlib = need("matplotlib")
+    from matplotlib.figure import Figure as Canvas
+
     ink, faint, edge, paper = (marker_of(name) for name in ("ink", "faint", "edge", "paper"))
     ours: dict[Any, Any] = {
         "svg.fonttype": "none",

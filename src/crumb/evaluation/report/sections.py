@@ -17,7 +17,7 @@ from crumb.evaluation.report.curves import length_blocks, long_blocks, speed_blo
 from crumb.evaluation.report.kept import kept_blocks, rate_blocks
 from crumb.evaluation.report.record import Record
 from crumb.evaluation.report.shared import shared_blocks
-from crumb.evaluation.report.words import either, how, percent, points, signed
+from crumb.evaluation.report.words import counted, either, how, percent, points, signed
 from crumb.evaluation.results import Measured
 
 _SECOND = ("R@100", "RR@10", "AP@1000")
@@ -70,13 +70,13 @@ def _lead(record: Record) -> tuple[Block, ...]:
         tasks = [d for d in found.differences if d.task != "mean"]
         better, worse = (sum(d.clear and (d.difference > 0) is up for d in tasks) for up in (True, False))
         said.append(
-            f"Against {_base_name(record)}: better on {better} of {len(tasks)} tasks, worse on {worse}, on "
+            f"Against {_base_name(record)}: better on {better} of {counted(len(tasks), 'task')}, worse on {worse}, on "
             f"{len(tasks) - better - worse} no difference beyond chance ({percent(tasks[0].level)} intervals)."
         )
     repeated = [row for row in record.published if row.reproduced is not None]
     if repeated:
         n = sum(bool(row.reproduced) for row in repeated)
-        said.append(f"{n} of {len(repeated)} published figures reproduced.")
+        said.append(f"{n} of {counted(len(repeated), 'published figure')} reproduced.")
     total = _total([*found.results, *found.base])
     said.append(
         f"{total.truncated_texts:,} of {total.texts:,} texts were cut at the context; what they lost is listed below."
@@ -209,7 +209,7 @@ def _published(rows: Sequence[Beside]) -> list[Block]:
         ]
         found.append(
             table(
-                "Published figures of other models, or at other contexts",
+                "Published figures that nothing here repeats: of other models or contexts, or of a larger set",
                 ["task", "model", "context", "published", "source"],
                 rest,
                 words=["model", "source"],

@@ -28,6 +28,11 @@ def percent(share: float) -> str:
     return "> 99.9 %" if text == "100" and share < 1 else f"{text} %"
 
 
+def counted(n: int, thing: str) -> str:
+    """A number and what it counts, in the plural where it is not one."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
 def how(m: Measured) -> str:
     """What its setting came to: context, precision, kernels, and what differs from the defaults."""
     rest = m.setting.as_dict()

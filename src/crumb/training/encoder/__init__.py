@@ -5,12 +5,12 @@ Knows nothing of losses, data or the trainer. The public names:
 
     Encoder.from_folder(folder, *, context=None, positions=None, layers=None, dropout=0.0, activations="auto",
                         split=None)
-    encoder.tokenize(texts, *, prefix="", threads=1) -> TokenBatch
-    encoder(batch, layers=None) -> {layer: float32 [texts, dimensions]}     # layers count from 1; None: the last
+    encoder.tokenize(texts, *, prefix="", cut=None, threads=1) -> TokenBatch
+    encoder(batch, layers=None) -> {layer: float32 [texts, dimensions]}     # from 1 on, 0: embeddings, None: the last
     encoder.save(folder) -> Path                                            # a Hugging Face folder, whole or not at all
     encoder.contract, encoder.layers, encoder.tokenizer, encoder.embeddings.new_positions
 
-    TokenBatch(ids, lengths, positions=None, first_pooled=None)   # int64 [tokens], [texts], [tokens] or None, [texts]
+    TokenBatch(ids, lengths, positions=None, first_pooled=None, cut=0)  # int64 [tokens], [texts], [tokens], [texts]
     TokenBatch.of(ids, offsets, first_pooled=None)                # from crumb's ragged numpy arrays
     batch.select([3, 0, 5]) -> TokenBatch                         # for chunks of cached gradients
     len(batch), batch.tokens

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from crumb.checkpoint import Contract, read_contract
 from crumb.checkpoint.weights import read_weights
-from crumb.engine.cpu import instruction_sets
+from crumb.engine.cpu import cpu_name, instruction_sets
 from crumb.engine.weights import EncoderWeights
 from crumb.model import Positions, with_context
 from crumb.text.tokenizer import Tokenizer
@@ -47,7 +48,8 @@ class Encoder(nn.Module):
         dropout: of embeddings, attention weights and both residual branches, in `train()` mode. 0 unless asked for,
             whatever config.json says: a CPU spends a good part of a step on its masks (docs/training.md).
         activations: what the products are computed in. "bf16": bfloat16, with float32 weights, residuals, LayerNorm and
-            pooling. "auto": that, on a GPU, or where the CPU multiplies bfloat16 itself (AMX or AVX-512); else float32.
+            pooling. "auto": that, on a GPU, or where the CPU multiplies bfloat16 faster (AMX; AVX-512 of AMD); else
+            float32.
         split: the first position row that counts as new; None for the checkpoint's number of rows.
 
     Attributes:
@@ -132,8 +134,11 @@ class Encoder(nn.Module):
     def tokenize(
         self, texts: Sequence[str], *, prefix: str = "", cut: int | None = None, threads: int = 1
     ) -> TokenBatch:
-        """Token ids of texts with `prefix` (a prompt) before each and special tokens around, cut to the context, or to
-        `cut` tokens where that is fewer."""
+        """Token ids of texts with `prefix` (a prompt) before each and special tokens around.
+
+        What is longer than the context, or than `cut` tokens where that is fewer, loses its end; the batch's `cut`
+        counts the tokens lost.
+        """
         tokenizer = self.tokenizer
         kept = tokenizer.count([prefix])[0] if prefix else 0
         ragged = fit(
@@ -146,14 +151,15 @@ class Encoder(nn.Module):
         first = None
         if prefix and not self.contract.include_prompt:
             first = np.minimum(len(tokenizer.prefix) + kept, np.diff(ragged.offsets) - 1)
-        return TokenBatch.of(ragged.ids, ragged.offsets, first)
+        return replace(TokenBatch.of(ragged.ids, ragged.offsets, first), cut=sum(ragged.cut))
 
     def forward(self, batch: TokenBatch, layers: Sequence[int] | None = None) -> dict[int, Tensor]:
         """Pooled vectors after each of `layers`.
 
         Args:
             batch: on any device; it is moved to the weights'.
-            layers: numbers from 1 on, in any order; None for the last. Layers above the largest are not run.
+            layers: numbers from 1 on, in any order, or 0 for the embeddings; None for the last. Layers above the
+                largest are not run.
 
         Returns:
             {layer: float32 [texts, contract.dimensions]}, not normalised, in the order of the batch. A vector depends
@@ -164,10 +170,10 @@ class Encoder(nn.Module):
         """
         wanted = [self.layers] if layers is None else list(layers)
         for layer in wanted:
-            if isinstance(layer, bool) or not 1 <= layer <= self.layers:
-                raise ValueError(f"layers must be whole numbers from 1 to {self.layers}, got {layer!r}")
+            if isinstance(layer, bool) or not 0 <= layer <= self.layers:
+                raise ValueError(f"layers must be whole numbers from 0 to {self.layers}, got {layer!r}")
         if not wanted:
-            raise ValueError("layers names no layer; give numbers from 1 on, or None for the last")
+            raise ValueError("layers names no layer; give numbers, or None for the last")
         device = self.embeddings.LayerNorm.weight.device
         if not len(batch):
             return {layer: torch.zeros(0, self.contract.dimensions, device=device) for layer in wanted}
@@ -187,8 +193,9 @@ class Encoder(nn.Module):
             taken = torch.nonzero(order.places >= first.repeat_interleave(lengths)).squeeze(1)
             lengths = lengths - first
         pooled = {}
-        for number in range(1, max(wanted) + 1):
-            x = self.encoder.layer[number - 1](x, order.groups, dtype, dropout)
+        for number in range(max(wanted) + 1):
+            if number:
+                x = self.encoder.layer[number - 1](x, order.groups, dtype, dropout)
             if number in wanted:
                 rows = x if taken is None else x.index_select(0, taken)
                 pooled[number] = pool(rows, lengths, self.contract.pooling).index_select(0, order.back)
@@ -252,6 +259,12 @@ class Encoder(nn.Module):
 
     def _dtype(self, device: torch.device) -> torch.dtype:
         if self.activations == "auto":
-            native = device.type == "cuda" or bool({"avx512_bf16", "amx_bf16"} & set(instruction_sets()))
-            return torch.bfloat16 if native else torch.float32
+            return torch.bfloat16 if device.type == "cuda" or _multiplies_bf16() else torch.float32
         return torch.bfloat16 if self.activations == "bf16" else torch.float32
+
+
+@cache
+def _multiplies_bf16() -> bool:
+    # Intel's AVX-512 without AMX has the instructions, at a quarter of float32's speed (docs/log.md)
+    sets = instruction_sets()
+    return "amx_bf16" in sets or ("avx512_bf16" in sets and "AMD" in cpu_name())

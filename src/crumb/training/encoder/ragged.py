@@ -34,12 +34,14 @@ class TokenBatch:
         lengths: int64 [texts], at least 1 each, on the CPU; they add up to `tokens`.
         positions: int64 [tokens], the position row of each token; None: every text counts from 0.
         first_pooled: int64 [texts], the first token of each text that pooling takes in; None: all take part.
+        cut: tokens that the texts lost to the context, for whoever reports them; `select` does not know of which text.
     """
 
     ids: Tensor
     lengths: Tensor
     positions: Tensor | None = None
     first_pooled: Tensor | None = None
+    cut: int = 0
 
     def __post_init__(self) -> None:
         for name in ("ids", "lengths", "positions", "first_pooled"):
