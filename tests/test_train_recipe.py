@@ -13,7 +13,8 @@ from training_recipe import plain_recipe, write_recipe
 
 from crumb.errors import RecipeError
 from crumb.training.check import prepare
-from crumb.training.recipe import Recipe, differences, dump_recipe, load_recipe
+from crumb.training.recipe import Recipe
+from crumb.training.recipe_file import differences, dump_recipe, load_recipe
 
 Data = dict[str, Any]
 

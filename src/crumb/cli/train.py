@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from crumb.training.check import prepare
     from crumb.training.distributed import world
     from crumb.training.memory import keep_freed_memory
-    from crumb.training.recipe import load_recipe
+    from crumb.training.recipe_file import load_recipe
     from crumb.training.trainer import Interrupted, Machine, interruptible, train
 
     keep_freed_memory()

@@ -45,7 +45,7 @@ def prepare(recipe: Recipe, roots: tuple[Path, ...]) -> Prepared:
     """Finds and checks all that `recipe` names.
 
     Args:
-        recipe: as `load_recipe` gives it.
+        recipe: as `crumb.training.recipe_file.load_recipe` gives it.
         roots: folders for relative paths, in the order in which they are tried.
 
     Raises:

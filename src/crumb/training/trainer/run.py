@@ -19,7 +19,8 @@ from crumb.training.distributed import World
 from crumb.training.folders import PARTIAL, move_in, remove
 from crumb.training.logs import Log, read_log
 from crumb.training.plots import plot
-from crumb.training.recipe import Recipe, differences, dump_recipe, load_recipe
+from crumb.training.recipe import Recipe
+from crumb.training.recipe_file import differences, dump_recipe, load_recipe
 from crumb.training.trainer.places import Places
 from crumb.training.trainer.progress import Progress
 from crumb.training.trainer.signals import Interruption
