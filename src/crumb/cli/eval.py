@@ -107,8 +107,13 @@ def _answer(asked: Asked, threads: int | None, trained_on: Sequence[Path], *, re
         from crumb.evaluation.measure import load_for
 
         load_for(asked.model, asked.setting).ranges()
-    evaluation = evaluate(asked, threads=threads, done=_say)
     tasks = tasks_of(asked)
+    shared = None
+    if trained_on:  # before hours of measuring: it takes none of them, and a missing file ends it
+        from crumb.evaluation.contamination import contamination
+
+        shared = contamination(tasks, trained_on)
+    evaluation = evaluate(asked, threads=threads, done=_say)
     kept = None
     if retention:
         from dataclasses import replace
@@ -117,11 +122,6 @@ def _answer(asked: Asked, threads: int | None, trained_on: Sequence[Path], *, re
 
         common = replace(asked.setting, precision="float32", layers=None, dimensions=None)
         kept = measure(asked.model, tasks, setting=common, threads=threads, done=_done)
-    shared = None
-    if trained_on:
-        from crumb.evaluation.contamination import contamination
-
-        shared = contamination(tasks, trained_on)
     licences = {task.name: task.licence for task in tasks if task.licence}
     return Record.of(evaluation, ("crumb", *sys.argv[1:]), licences, kept, shared)
 

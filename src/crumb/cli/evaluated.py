@@ -41,7 +41,6 @@ def show(record: Record) -> None:
         for m in [m for m in evaluation.results if m.task in {r.task for r in evaluation.rivals}] + evaluation.rivals:
             rows.append([m.task, m.main, f"{100 * m.value:.2f}", m.setting.reading, str(m.context)])
         _table(sorted(rows[1:], key=lambda row: row[0]), head=rows[0])
-
     if record.retention is not None:
         print("\nwhat smaller forms keep of the full size, in percent: mean, and the worst task")
         _table(

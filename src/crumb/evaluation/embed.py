@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,16 +35,10 @@ class Cost:
     @classmethod
     def of(cls, report: EncodeReport, seconds: float) -> Cost:
         """The cost of one call."""
-        return cls(report.texts, report.tokens, report.truncated_texts, report.tokens_cut, seconds)
+        return cls(**asdict(report), seconds=seconds)
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.texts + other.texts,
-            self.tokens + other.tokens,
-            self.truncated_texts + other.truncated_texts,
-            self.tokens_cut + other.tokens_cut,
-            self.seconds + other.seconds,
-        )
+        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
