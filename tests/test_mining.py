@@ -52,7 +52,7 @@ def slow_bm25(query: str, passages: Sequence[str], k1: float = 1.2, b: float = 0
 @settings(max_examples=60, deadline=None)
 @given(st.lists(words, min_size=1, max_size=4), st.lists(words, min_size=1, max_size=12))
 def test_bm25_is_the_formula(queries: list[str], passages: list[str]) -> None:
-    pytest.importorskip("bm25s")
+    pytest.importorskip("bm25s", reason="needs the extra [train]")
     block = Bm25(queries, passages).block(np.arange(len(queries)))
     scores, ranked = block.top(5)
     for i, query in enumerate(queries):
@@ -237,7 +237,7 @@ def pairs(tmp_path: Path) -> Path:
 
 
 def test_the_command_by_a_model_and_by_words(run_crumb: Run, pairs: Path, tmp_path: Path, default: crumb.Model) -> None:
-    pytest.importorskip("bm25s")
+    pytest.importorskip("bm25s", reason="needs the extra [train]")
     out = tmp_path / "mined.jsonl.gz"
     command = ["mine", str(pairs), "--by", "bm25", "--by", "all-MiniLM-L6-v2", "--query-prompt", "question: "]
     command += ["-o", str(out), "--count", "3", "--skip", "1", "--relative", "0.9", "--group", "who"]
@@ -281,7 +281,7 @@ def test_the_command_by_a_model_and_by_words(run_crumb: Run, pairs: Path, tmp_pa
 
 
 def test_sources_and_their_parts_are_mined_each_for_itself(run_crumb: Run, pairs: Path, tmp_path: Path) -> None:
-    pytest.importorskip("bm25s")
+    pytest.importorskip("bm25s", reason="needs the extra [train]")
     rows = [{"q": q, "a": a, "of": "xy"[i % 2]} for i, (q, a) in enumerate(TEXTS)]
     other = tmp_path / "other.jsonl"
     other.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{\n")
@@ -354,7 +354,7 @@ def test_what_is_refused(run_crumb: Run, pairs: Path, tmp_path: Path, out: str, 
 
 
 def test_an_interrupted_run_leaves_what_was_there(tmp_path: Path, crumb_env: dict[str, str]) -> None:
-    pytest.importorskip("bm25s")
+    pytest.importorskip("bm25s", reason="needs the extra [train]")
     random = np.random.default_rng(0)
     source, out = tmp_path / "much.jsonl", tmp_path / "out.jsonl"
     common = [f"w{i}" for i in range(300)]

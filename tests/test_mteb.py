@@ -58,7 +58,7 @@ def mteb() -> Iterator[Any]:
     patch = pytest.MonkeyPatch()
     patch.setenv("HF_HUB_OFFLINE", "1")
     with refused():
-        yield pytest.importorskip("mteb")
+        yield pytest.importorskip("mteb", reason="needs the extra [mteb]")
     patch.undo()
 
 

@@ -82,10 +82,10 @@ def test_every_format_says_the_same(tmp_path: Path, suffix: str) -> None:
             table = csv.writer(file, delimiter="," if suffix == "csv" else "\t", lineterminator="\n")
             table.writerows([["query", "positive", "more"], *([*row.values(), "x"] for row in PAIRS)])
     elif suffix == "parquet":
-        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra [train]")
         parquet.write_table(sys.modules["pyarrow"].Table.from_pylist(PAIRS), path)
     else:
-        datasets = pytest.importorskip("datasets")
+        datasets = pytest.importorskip("datasets", reason="needs datasets")
         datasets.Dataset.from_list(PAIRS).save_to_disk(path)
     rows = read_source(Source(path))
     assert said(rows) == [(row["query"], row["positive"], (), None, None) for row in PAIRS]
@@ -97,7 +97,7 @@ def test_every_format_says_the_same(tmp_path: Path, suffix: str) -> None:
 
 
 def test_lists_and_numbers_from_parquet(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra [train]")
     rows = [{**row, "scores": [0.5, 0.25, -1.0]} for row in TRIPLETS]
     parquet.write_table(sys.modules["pyarrow"].Table.from_pylist(rows), tmp_path / "a.parquet")
     expected = [(r["query"], r["positive"], tuple(r["negatives"]), None, (0.5, 0.25, -1.0)) for r in rows]
@@ -106,7 +106,7 @@ def test_lists_and_numbers_from_parquet(tmp_path: Path) -> None:
 
 
 def test_splits_of_a_dataset_are_not_chosen_for_the_user(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
     both = datasets.DatasetDict({"train": datasets.Dataset.from_list(PAIRS), "dev": datasets.Dataset.from_list(PAIRS)})
     both.save_to_disk(tmp_path / "both")
     with pytest.raises(DataError, match=r"several splits \(dev, train\); give one of them"):
