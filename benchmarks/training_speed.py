@@ -1,9 +1,10 @@
 """Tokens a second of whole training steps, beside sentence-transformers': `python -m benchmarks.training_speed PAIRS…`.
 
-Enters: files of pairs as JSON lines ("query", "positive"), gzipped or not; without one, titles and abstracts of
-tests/data. Leaves: a table, or JSON with --json. A step is everything from texts to new weights: tokens, forward,
-in-batch contrastive loss, backward, clipping, AdamW (fused in both). Every runner has a process of its own and all take
-the same batch in turn; the first step of each warms up. Tokens are real ones: padding does not count.
+Enters: files of pairs as JSON lines ("query", "positive"), gzipped or not, or the batches of a recipe's first stage;
+without either, titles and abstracts of tests/data. Leaves: a table, or JSON with --json. A step is everything from
+texts to new weights: tokens, forward, in-batch contrastive loss, backward, clipping, AdamW (fused in both). Every
+runner has a process of its own and all take the same batch in turn; the first step of each warms up. Tokens are real
+ones: padding does not count. Rates and ratios to the first runner are medians over steps, with the range of the ratios.
 sentence-transformers' trainer needs accelerate besides.
 
 Where a machine is shared, `--threads 1 --clock cpu` still compares: the CPU's seconds of one thread are what it would
@@ -19,9 +20,9 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
+from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,8 +34,11 @@ from torch.nn import functional
 import crumb
 from benchmarks.report import line_of, machine, versions
 from benchmarks.texts import records, rows
+from crumb.training.check import prepare
+from crumb.training.data import Mixture
 from crumb.training.encoder import Encoder, freeze, parameter_groups
 from crumb.training.memory import keep_freed_memory
+from crumb.training.recipe_file import load_recipe
 
 Batches = list[list[tuple[str, str]]]
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -58,6 +62,15 @@ def read(path: Path | None, size: int, count: int) -> tuple[str, Batches]:
     if len(batches) < count:
         raise SystemExit(f"{name} has {len(pairs)} pairs, fewer than {count} batches of {size}")
     return name, batches
+
+
+def of_recipe(path: Path, data: Path, size: int, count: int) -> tuple[str, Batches]:
+    """The first `count` batches of pairs that a recipe's first stage trains on."""
+    recipe = load_recipe(path)
+    prepared = prepare(replace(recipe, stages=recipe.stages[:1]), (data,))
+    mixture = Mixture(prepared.sources(0), size=size, alpha=recipe.stages[0].batch.alpha, seed=recipe.seed)
+    batches = islice(mixture.batches(0), count)
+    return recipe.name, [[(example.query, example.positive) for example in batch.examples] for batch in batches]
 
 
 @dataclass(frozen=True)
@@ -181,8 +194,8 @@ RUNNERS: dict[str, Callable[..., None]] = {
 }
 
 
-def measure(names: list[str], task: Task) -> dict[str, float]:
-    """Median tokens a second of each runner."""
+def measure(names: list[str], task: Task) -> dict[str, list[float]]:
+    """Tokens a second of each runner at each step."""
     encoder = Encoder.from_folder(task.folder, context=task.context)
     tokens = [encoder.tokenize([text for pair in batch for text in pair]).tokens for batch in task.batches]
     processes = multiprocessing.get_context("spawn")
@@ -201,7 +214,22 @@ def measure(names: list[str], task: Task) -> dict[str, float]:
             rates[name].append(count / pipe.recv())
     for _, child in running.values():
         child.join()
-    return {name: statistics.median(found) for name, found in rates.items()}
+    return rates
+
+
+def summary(rates: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Of each runner the median rate, and the median, least and greatest of its ratios to the first runner's rate."""
+    first = next(iter(rates.values()))
+    found = {}
+    for name, own in rates.items():
+        ratios = [mine / other for mine, other in zip(own, first, strict=True)]
+        found[name] = {
+            "tokens_per_second": statistics.median(own),
+            "ratio": statistics.median(ratios),
+            "least": min(ratios),
+            "greatest": max(ratios),
+        }
+    return found
 
 
 def padded(task: Task) -> float:
@@ -219,6 +247,8 @@ def padded(task: Task) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", nargs="*", type=Path, help="JSON lines with query and positive")
+    parser.add_argument("--recipe", type=Path, help="take its first stage's batches instead, and its cut as --context")
+    parser.add_argument("--data", type=Path, help="where the recipe's paths begin (default: the recipe's folder)")
     parser.add_argument("--model", default=None)
     parser.add_argument("--batch", type=int, default=64, help="pairs a step")
     parser.add_argument("--context", type=int, default=256)
@@ -232,15 +262,25 @@ def main() -> None:
     header = machine(args.threads)
     if not args.json:
         print(line_of(header), versions(("torch", "transformers", "sentence-transformers")), sep="\n", flush=True)
+    context, found = args.context, []
+    if args.recipe:
+        if args.pairs:
+            parser.error("--recipe has its own pairs: name either")
+        found.append(of_recipe(args.recipe, args.data or args.recipe.parent, args.batch, args.steps + 1))
+        context = load_recipe(args.recipe).stages[0].cut or context
+    else:
+        found += [read(path, args.batch, args.steps + 1) for path in args.pairs or [None]]
     results = []
-    for path in args.pairs or [None]:
-        name, batches = read(path, args.batch, args.steps + 1)
-        task = Task(folder, args.context, batches, args.threads, args.clock)
-        ratio, rates = padded(task), measure(args.runners, task)
-        results.append({"pairs": name, "padded": ratio, **rates})
+    for name, batches in found:
+        task = Task(folder, context, batches, args.threads, args.clock)
+        ratio, figures = padded(task), summary(measure(args.runners, task))
+        results.append({"pairs": name, "padded": ratio, "runners": figures})
         if not args.json:
-            first = rates[args.runners[0]]
-            shown = ", ".join(f"{runner} {rate:.0f} ({rate / first:.2f})" for runner, rate in rates.items())
+            shown = ", ".join(
+                f"{runner} {own['tokens_per_second']:.0f} "
+                f"({own['ratio']:.2f} times, {own['least']:.2f} to {own['greatest']:.2f})"
+                for runner, own in figures.items()
+            )
             print(f"{name}: {ratio:.2f} tokens with padding for each; tokens/s: {shown}", flush=True)
     if args.json:
         print(json.dumps({"machine": header, "batch": args.batch, "clock": args.clock, "results": results}))

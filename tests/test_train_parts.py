@@ -19,6 +19,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import write_model
+from tokenizers import Tokenizer
 
 from crumb.errors import TrainingError
 from crumb.training.averaging import Average
@@ -339,7 +340,8 @@ def gradients(base: Path, batch: Batch, loss: object, chunk: int | None, dropout
     encoder = Encoder.from_folder(base, dropout=dropout, activations="float32").train()
     step = Step(encoder, encoder, as_layerwise(make(loss)), stage_of(chunk), ALONE)
     done = seeded(step, batch)
-    assert done.tokens == encoder.tokenize(batch.texts()).tokens
+    tokens = encoder.tokenize(batch.texts())
+    assert (done.tokens, done.cut) == (tokens.tokens, tokens.cut)
     return done.loss, {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
 
 
@@ -399,6 +401,18 @@ def test_prompts_stand_before_queries_and_before_the_others(base: Path, texts: l
     stage = stage_of(None, query_prompt="ask: ", positive_prompt="text: ")
     step = Step(encoder, encoder, as_layerwise(make("contrastive")), stage, ALONE)
     assert step(batch).loss == pytest.approx(wanted, rel=1e-5)
+
+
+def test_tokens_cut_off_are_counted(base: Path, texts: list[str]) -> None:
+    batch = make_batch(texts, 4, 1)
+    encoder = Encoder.from_folder(base, activations="float32")
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer.no_truncation()
+    lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(batch.texts())]
+    lost = sum(max(length - 9, 0) for length in lengths)
+    assert lost > 0
+    done = Step(encoder, encoder, as_layerwise(make("contrastive")), stage_of(None, cut=9), ALONE)(batch)
+    assert (done.tokens, done.cut) == (sum(lengths) - lost, lost)
 
 
 def test_groups_that_are_frozen_do_not_move(base: Path, texts: list[str]) -> None:

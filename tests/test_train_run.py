@@ -59,6 +59,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
         "skips": {"kind": "chunks"},
         "loss": ["angle-0.6", {"name": "matryoshka", "dimensions": [32, 16], "loss": "contrastive"}],
         "freeze": ["word"],
+        "cut": 24,
         "averaging": None,
         "schedule": {"kind": "cosine", "warmup": 3},
         "evaluation": {"sets": [{"path": "set"}], "every": 8, "keep": "last"},
@@ -208,8 +209,9 @@ def test_the_card_and_the_resolved_recipe_tell_what_was_done(reference: Path) ->
     assert f"24 steps, {result['tokens']:,} tokens" in card
     last = events(reference, "evaluation")[-1]
     assert f"{100 * last['mean']:.2f}" in card
-    tokens = sum(event["tokens"] for event in events(reference, "step") if event["stage"] == 1)
-    assert tokens == result["tokens"]
+    for name in ("tokens", "cut"):
+        assert sum(event[name] for event in events(reference, "step") if event["stage"] == 1) == result[name] > 0
+    assert f"; {result['cut']:,} more cut off longer texts" in card
 
 
 def test_tensorboard_has_the_same_figures(reference: Path) -> None:

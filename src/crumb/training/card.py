@@ -129,6 +129,8 @@ def _stage(stage: Stage, done: Event | None) -> str:
         said.append(f"weights averaged with a decay of {stage.averaging:g}")
     if done is not None:
         said.append(f"{done['step']:,} steps, {done['tokens']:,} tokens")
+        if done["cut"]:
+            said.append(f"{done['cut']:,} more cut off longer texts")
         if done["kept_step"] != done["step"]:
             said.append(f"weights of step {done['kept_step']:,} kept")
     return "; ".join(said) + "."

@@ -91,12 +91,12 @@ class StageRun:
         self.optimiser = Optimiser(groups, names, stage.optimiser)
         self.average = None if stage.averaging is None else Average(self.encoder.named_parameters(), stage.averaging)
         self.step = Step(self.encoder, self.module, as_layerwise(make(stage.loss)), stage, world)
-        cut = min(stage.cut or self.encoder.contract.context, self.encoder.contract.context)
+        self.longest = min(stage.cut or self.encoder.contract.context, self.encoder.contract.context)
         self.mixture = Mixture(
             prepared.sources(number),
             size=stage.batch.size,
             tokens=stage.batch.tokens,
-            lengths=tokens_of(self.encoder.tokenizer, cut) if stage.batch.tokens else None,
+            lengths=tokens_of(self.encoder.tokenizer, self.longest) if stage.batch.tokens else None,
             alpha=stage.batch.alpha,
             seed=self.recipe.seed + number,
             rank=world.rank,
@@ -107,6 +107,7 @@ class StageRun:
         self.stopping = Stopping(evaluation.patience, evaluation.margin) if evaluation else Stopping()
         self.done = 0
         self.tokens = 0
+        self.cut = 0
 
     def run(self, interruption: Interruption, progress: Progress, checkpoint: Path | None) -> Path:
         """Trains from `checkpoint`, or from the beginning, and gives the result's folder.
@@ -133,6 +134,11 @@ class StageRun:
                 self._checkpoint()
             if stop:
                 raise Interrupted(interruption.signal or signal.SIGTERM)
+        if self.cut:
+            progress.say(
+                f"stage {self.stage.name}: {self.cut:,} tokens were cut off texts longer than {self.longest:,} tokens, "
+                f"{self.cut / (self.tokens + self.cut):.0%} of all"
+            )
         return self._result()
 
     def _step(self, batch: Any, progress: Progress) -> None:
@@ -151,6 +157,7 @@ class StageRun:
             self.average.update()
         self.done += 1
         self.tokens += done.tokens
+        self.cut += done.cut
         seconds = time.perf_counter() - began
         progress.step(done, seconds)
         self._log_step(batch.source, done, norm, seconds)
@@ -171,6 +178,7 @@ class StageRun:
             rates=rates,
             gradient_norm=norm,
             tokens=done.tokens,
+            cut=done.cut,
             seconds=round(seconds, 4),
         )
         self.log.figures("loss", {"loss": done.loss, **done.parts}, at)
@@ -220,6 +228,7 @@ class StageRun:
                 "log": self.log.position(),
                 "run_step": self.before + self.done,
                 "tokens": self.tokens,
+                "cut": self.cut,
                 "stopping": self.stopping.state(),
                 "average_updates": 0 if self.average is None else self.average.updates,
             }
@@ -247,7 +256,7 @@ class StageRun:
                 fill(averaged, groups["average"][name])
             self.average.updates = state["average_updates"]
         self.stopping = Stopping.of(state["stopping"])
-        self.tokens = state["tokens"]
+        self.tokens, self.cut = state["tokens"], state["cut"]
         self.done = state["run_step"] - self.before
 
     def _result(self) -> Path:
@@ -268,6 +277,7 @@ class StageRun:
                 step=self.done,
                 kept_step=self.stopping.best_step if best else self.done,
                 tokens=self.tokens,
+                cut=self.cut,
             )
         self.world.wait()
         return target

@@ -27,11 +27,12 @@ from crumb.training.trainer.weights import whole
 
 @dataclass(frozen=True)
 class Done:
-    """What a step was: the loss, figures that it is made of, and tokens, both of all processes."""
+    """What a step was: the loss, figures that it is made of, tokens trained on and tokens cut off, of all processes."""
 
     loss: float
     parts: dict[str, float]
     tokens: int
+    cut: int
 
 
 class Step:
@@ -91,7 +92,7 @@ class Step:
             torch.autograd.backward(penalty)
             parts[f"anchor {name}"] = float(whole([(name, penalty)])[name])
             total += parts[f"anchor {name}"]
-        return Done(total, parts, round(self._world.sum(tokens.tokens)))
+        return Done(total, parts, round(self._world.sum(tokens.tokens)), round(self._world.sum(tokens.cut)))
 
     def _embed(self, chunk: TokenBatch) -> dict[int, Tensor]:
         rows: dict[int, Tensor] = self._module(chunk, self._layers)
@@ -137,5 +138,8 @@ def _joined(first: TokenBatch, second: TokenBatch) -> TokenBatch:
             [torch.zeros_like(b.lengths) if b.first_pooled is None else b.first_pooled for b in (first, second)]
         )
     return TokenBatch(
-        torch.cat([first.ids, second.ids]), torch.cat([first.lengths, second.lengths]), first_pooled=pooled
+        torch.cat([first.ids, second.ids]),
+        torch.cat([first.lengths, second.lengths]),
+        first_pooled=pooled,
+        cut=first.cut + second.cut,
     )
