@@ -9,9 +9,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from crumb.evaluation.mteb import mteb_model as mteb_model
+    from crumb.loading import load as load
     from crumb.model import EncodeReport as EncodeReport
     from crumb.model import Model as Model
-    from crumb.model import load as load
     from crumb.search.collection import Collection as Collection
     from crumb.search.exact import semantic_search as semantic_search
     from crumb.vectors.similarity import similarity as similarity
@@ -21,7 +21,7 @@ _HOMES = {
     "Collection": "crumb.search.collection",
     "EncodeReport": "crumb.model",
     "Model": "crumb.model",
-    "load": "crumb.model",
+    "load": "crumb.loading",
     "mteb_model": "crumb.evaluation.mteb",
     "semantic_search": "crumb.search.exact",
     "similarity": "crumb.vectors.similarity",

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from crumb import store
-from crumb.checkpoint import Contract, read_contract
+from crumb.checkpoint import Contract
 from crumb.checkpoint.extras import CALIBRATION, read_section, read_shipped
-from crumb.checkpoint.positions import METHODS
 from crumb.checkpoint.weights import read_weights
 from crumb.engine.encoder import Engine
 from crumb.engine.precision import Precision
@@ -35,7 +32,6 @@ from crumb.vectors.quantize import Ranges
 if TYPE_CHECKING:
     from crumb.vectors.calibrate import Calibration
 
-Positions = Literal["tile", "interpolate", "hierarchical"]
 Truncation = Literal["warn", "error", "start", "end"]
 
 
@@ -68,63 +64,6 @@ class Batch(NamedTuple):
     offsets: npt.NDArray[np.int64]
     cut: list[int]
     first_pooled: npt.NDArray[np.int32] | None = None
-
-
-def load(
-    name: str | Path | None = None,
-    *,
-    context: int | None = None,
-    positions: Positions | None = None,
-    threads: int | None = None,
-    isa: str | None = None,
-    precision: Precision = "auto",
-) -> Model:
-    """Loads a model.
-
-    Args:
-        name: a catalogue name, a folder, or a Hub id that was pulled; None for the default model, which is brought to
-            this machine once if it is not there (a line on stderr says so). Nothing else is ever fetched here.
-        context: longest input in tokens, special tokens included; None for the checkpoint's own.
-        positions: how to make position rows that the checkpoint does not have ("tile", "interpolate", "hierarchical"),
-            needed where `context` asks for more than there are; see crumb.checkpoint.positions.
-        threads: threads a call uses; None for the physical cores available to the process.
-        isa: kernels by name; None for CRUMB_ISA, or else the best this CPU runs.
-        precision: "float32"; "bf16", half the memory, with AMX or AVX-512 of AMD twice as fast or more (with AVX2
-            alone single queries only are faster), with a cosine of 0.9999 and better to float32; "int8", faster again,
-            at 0.9995 in the mean (0.998 for the worst of short texts) and half the memory of bf16; "auto" takes the
-            fastest on this CPU whose every cosine is above 0.9995, which is bf16 or float32: `crumb doctor` says which
-            and why.
-
-    Raises:
-        ModelNotFoundError: no such model here.
-        CheckpointError: the folder cannot be read, or asks for what the engine does not do.
-        ValueError: `context` is out of range, or larger than the position rows without `positions`; or this CPU has no
-            such kernels or precision.
-    """
-    folder = store.resolve(name, fetch=name is None)
-    contract = with_context(read_contract(folder), context, positions)
-    return Model(contract, threads=threads, isa=isa, precision=precision)
-
-
-def with_context(contract: Contract, context: int | None, positions: Positions | None) -> Contract:
-    """`contract` with another context; raises ValueError where it cannot be had."""
-    if positions is not None and positions not in METHODS:
-        raise ValueError(f"unknown positions {positions!r}; choose {', '.join(METHODS)}")
-    if context is None:
-        if positions is not None:
-            raise ValueError(f"positions={positions!r} needs a context: how many tokens are wanted?")
-        return contract
-    if isinstance(context, bool) or not isinstance(context, int) or context < 3:
-        raise ValueError(f"context must be a whole number of at least 3 tokens, got {context!r}")
-    origins = {**contract.origins, "context": "asked for"}
-    if context <= contract.position_rows:
-        return replace(contract, context=context, origins=origins)
-    if positions is None:
-        raise ValueError(
-            f"context={context} needs {context} position rows, but {contract.name} has {contract.position_rows}. Say "
-            f"how to make the others: positions={' | '.join(map(repr, METHODS))} (tile measured best without training)"
-        )
-    return replace(contract, context=context, positions=positions, origins={**origins, "positions": "asked for"})
 
 
 class Model:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints the table."""
     from crumb.engine.cpu import cpu_name
     from crumb.engine.precision import kernels
-    from crumb.model import load
+    from crumb.loading import load
 
     asked: list[Any] = [args.precision] if args.precision != "auto" else [p for p in PRECISIONS if p != "auto"]
     runs_here = {kernel.precision for kernel in kernels() if kernel.runs}

@@ -139,7 +139,7 @@ def _self_test() -> dict[str, Any]:
 
 def _pace(precision: Any) -> tuple[Any, bool, int]:
     """The default model's vectors of some texts, whether a text's bits stayed the same, and tokens a second."""
-    from crumb.model import load
+    from crumb.loading import load
 
     model = load(DEFAULT, isa="", precision=precision)
     vectors = model.encode(_TEXTS)

@@ -75,7 +75,7 @@ def load_model(args: argparse.Namespace) -> Model:
         CrumbError: the model is unknown, unreadable or not on this machine and cannot be fetched.
     """
     # Here and not above: `crumb embed --help` must not load numpy and the engine.
-    from crumb.model import load
+    from crumb.loading import load
 
     return load(
         args.model, context=args.context, positions=args.positions, precision=args.precision, threads=args.threads

@@ -22,7 +22,8 @@ from crumb.evaluation.relevant import relevant_tokens
 from crumb.evaluation.results import Measured
 from crumb.evaluation.settings import Setting
 from crumb.evaluation.tasks import RetrievalTask, StsTask, Task, digests
-from crumb.model import Model, load
+from crumb.loading import load
+from crumb.model import Model
 from crumb.vectors.normalize import cut, normalize
 
 

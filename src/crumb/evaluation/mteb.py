@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from crumb.checkpoint.context import Positions
 from crumb.engine.precision import Precision
 from crumb.errors import MissingExtraError
 from crumb.evaluation.embed import prompts
 from crumb.evaluation.measure import load_for
 from crumb.evaluation.readings import read_documents
 from crumb.evaluation.settings import Reading, Setting
-from crumb.model import EncodeReport, Model, Positions
+from crumb.model import EncodeReport, Model
 from crumb.vectors.normalize import Floats, cut, normalize
 
 if TYPE_CHECKING:

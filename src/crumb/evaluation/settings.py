@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from crumb.checkpoint.context import Positions
 from crumb.engine.precision import Precision
-from crumb.model import Positions
 
 Stored = Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"]
 Reading = Literal["whole", "chunk-mean", "chunk-best"]

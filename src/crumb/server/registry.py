@@ -10,7 +10,8 @@ import logging
 from dataclasses import dataclass, field
 
 from crumb import catalog
-from crumb.model import Model, load
+from crumb.loading import load
+from crumb.model import Model
 from crumb.server.errors import ApiError
 from crumb.server.settings import Settings, SettingsError
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from crumb.errors import CheckpointError, MissingExtraError
-from crumb.model import load
+from crumb.loading import load
 from crumb.progress import bar
 from crumb.training.batch import Floats
 from crumb.training.data.files import DataError

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from crumb import store
 from crumb.checkpoint import read_contract
+from crumb.checkpoint.context import with_context
 from crumb.errors import CrumbError
 from crumb.evaluation.compare import Difference
 from crumb.evaluation.contamination import Contamination
@@ -27,7 +28,6 @@ from crumb.evaluation.report.record import Record
 from crumb.evaluation.results import Measured
 from crumb.evaluation.retained import Retention
 from crumb.evaluation.tasks import Task, digests
-from crumb.model import with_context
 
 TOLERANCES = {"float32": 0.02, "bf16": 0.15, "int8": 0.3}
 """How far a metric (0..1) of one query may be from what other kernels gave it, by precision; of a mean over n queries,

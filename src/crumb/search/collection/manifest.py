@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from crumb.model import Model, load
+from crumb.loading import load
+from crumb.model import Model
 from crumb.search.collection.errors import CollectionError
 from crumb.search.collection.words import AVERAGE_WORDS, LANGUAGE
 from crumb.search.passages import PassageReader

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crumb.model import Model, load
+from crumb.loading import load
+from crumb.model import Model
 from crumb.search.collection.backend import Backend
 from crumb.search.collection.edge import PENDING, REPLACING, SHARD, Edge, engine
 from crumb.search.collection.errors import CollectionError

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from crumb.checkpoint import Contract, read_contract
+from crumb.checkpoint.context import Positions, with_context
 from crumb.checkpoint.weights import read_weights
 from crumb.engine.cpu import cpu_name, instruction_sets
 from crumb.engine.weights import EncoderWeights
-from crumb.model import Positions, with_context
 from crumb.text.tokenizer import Tokenizer
 from crumb.text.truncate import fit
 from crumb.training.encoder.folder import write_folder

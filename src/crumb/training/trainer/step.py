@@ -90,7 +90,7 @@ class Step:
             # the same in every process, and added to what they have averaged
             penalty = anchor()
             torch.autograd.backward(penalty)
-            parts[f"anchor {name}"] = float(whole([(name, penalty)])[name])
+            parts[f"anchor {name}"] = float(whole([(name, penalty.detach())])[name])
             total += parts[f"anchor {name}"]
         return Done(total, parts, round(self._world.sum(tokens.tokens)), round(self._world.sum(tokens.cut)))
 
