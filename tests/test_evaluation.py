@@ -17,6 +17,7 @@ from scipy.stats import bootstrap, spearmanr
 from sklearn.metrics import ndcg_score
 
 from crumb.cli import main
+from crumb.errors import DamagedFileError
 from crumb.evaluation.beir import read_retrieval_set
 from crumb.evaluation.catalogue import TaskNotFoundError, find_tasks
 from crumb.evaluation.compare import compare
@@ -163,6 +164,28 @@ def test_a_broken_set(tmp_path: Path, file: str, text: str, message: str) -> Non
         read_retrieval_set(folder)
 
 
+def test_files_as_other_tools_write_them(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "small")
+    whole = read_retrieval_set(folder)
+    path = folder / "corpus.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    assert read_retrieval_set(folder) == whole
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "small", packed=True)
+    path = folder / "corpus.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DamagedFileError, match=r"corpus\.jsonl\.gz: damaged gzip data after line"):
+        read_retrieval_set(folder)
+    (tmp_path / "a.tsv").write_bytes(b"score\tsentence1\tsentence2\n1\tna\xefve\tb\n")
+    with pytest.raises(ValueError, match=r"a\.tsv:2: not UTF-8 \(byte 5 of the line\)"):
+        read_sts(tmp_path / "a.tsv")
+    (tmp_path / "a.csv").write_text('sentence1,sentence2,score\n"open,b,1\n')
+    with pytest.raises(DamagedFileError, match=r"a\.csv:2: not CSV"):
+        read_sts(tmp_path / "a.csv")
+
+
 def test_a_missing_set(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="neither corpus.jsonl nor corpus.jsonl.gz"):
         read_retrieval_set(tmp_path)
@@ -179,10 +202,10 @@ def test_pairs_of_sentences(tmp_path: Path) -> None:
         found = read_sts(tmp_path / name)
         assert (found.first, found.second, found.scores) == (['a "b', "d"], ["c", 'e"'], [2.5, 0.0])
     (tmp_path / "b.tsv").write_text("score\tsentence1\tsentence2\nhigh\ta\tb\n")
-    with pytest.raises(ValueError, match="pair 1: score 'high' is no finite number"):
+    with pytest.raises(ValueError, match=r"b\.tsv:2: score 'high' is no finite number"):
         read_sts(tmp_path / "b.tsv")
     (tmp_path / "c.csv").write_text("sentence1,score\na,1\n")
-    with pytest.raises(ValueError, match="pair 1: no sentence2"):
+    with pytest.raises(ValueError, match=r"c\.csv:2: no sentence2"):
         read_sts(tmp_path / "c.csv")
 
 

@@ -31,6 +31,10 @@ class TruncationError(CrumbError, ValueError):
     """A text is longer than the context and the caller asked for `truncation="error"`."""
 
 
+class DamagedFileError(CrumbError, ValueError):
+    """A file that is not what its name says: gzip data that break off, a table whose quotes do not close."""
+
+
 class DocumentError(CrumbError, ValueError):
     """A PDF or DOCX file whose text cannot be had; the message says why, and whoever knows the file names it."""
 

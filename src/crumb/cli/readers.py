@@ -16,14 +16,10 @@ What is a text, and what is its id:
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
 import json
 import os
 import re
 import sys
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,10 +27,9 @@ from typing import NamedTuple
 
 from crumb.errors import CrumbError
 from crumb.text import inputs
+from crumb.text.lines import DELIMITERS, JSON_SUFFIXES, cells, numbered, opened, suffix_of
 
 STDIN = "-"
-JSON_SUFFIXES = (".jsonl", ".ndjson")
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # Read as lines of text these would give vectors of fragments of syntax, and nobody would notice.
 NOT_LINES = (".json", ".parquet", ".npy", ".xlsx", ".zip", ".pdf")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -123,17 +118,9 @@ class Reader:
 
     def table(self, name: str, stream: Iterable[bytes], delimiter: str = ",") -> Iterator[Record]:
         """CSV with a header row; cells in double quotes may hold the delimiter, line ends, and quotes written twice."""
-        csv.field_size_limit(2**31 - 1)  # the module's own limit of 131,072 characters is shorter than real documents
-        rows = csv.reader((line for _, line in _decoded(name, stream)), delimiter=delimiter, strict=True)
         header: list[str] | None = None
-        while True:
-            where = f"{name}:{rows.line_num + 1}"
-            try:
-                row = next(rows)
-            except StopIteration:
-                break
-            except csv.Error as error:
-                raise InputError(f"{where}: not CSV ({error}); is a quote left open, or not written twice?") from None
+        for number, row in cells(name, (line for _, line in _decoded(name, stream)), delimiter):
+            where = f"{name}:{number}"
             if not row:
                 self.notes["blank lines passed over"] += 1
             elif header is None:
@@ -148,8 +135,8 @@ class Reader:
 
     def _file(self, name: str) -> Iterator[Record]:
         path = Path(name)
-        suffix = _suffix(path)
-        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+        suffix = suffix_of(path)
+        with opened(path) as stream:
             if suffix in JSON_SUFFIXES:
                 yield from self.json_lines(name, stream)
             elif suffix in DELIMITERS:
@@ -220,17 +207,12 @@ class Reader:
 
 def have_fields(inputs: Iterable[str]) -> bool:
     """Whether any input is JSON lines or CSV, where fields have names."""
-    return any(_suffix(Path(name)) in (*JSON_SUFFIXES, *DELIMITERS) for name in inputs)
+    return any(suffix_of(Path(name)) in (*JSON_SUFFIXES, *DELIMITERS) for name in inputs)
 
 
 def windows(records: Iterable[Record], texts: int, characters: int) -> Iterator[list[Record]]:
     """Records a window at a time (crumb.text.inputs)."""
     return inputs.windows(records, lambda record: len(record.text), most=texts, characters=characters)
-
-
-def _suffix(path: Path) -> str:
-    """The suffix that tells the format: that of `x.csv.gz` is `.csv`."""
-    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
 
 
 def _check(name: str) -> None:
@@ -239,28 +221,23 @@ def _check(name: str) -> None:
         return
     if not path.exists():
         raise InputError(f"{name}: no such file or folder")
-    if _suffix(path) in NOT_LINES and not path.is_dir():
+    if suffix_of(path) in NOT_LINES and not path.is_dir():
         raise InputError(
-            f"{name}: {_suffix(path)} is not read; expected .jsonl, .ndjson, .csv, .tsv, lines of text, or a folder"
+            f"{name}: {suffix_of(path)} is not read; expected .jsonl, .ndjson, .csv, .tsv, lines of text, or a folder"
         )
 
 
 def _decoded(name: str, stream: Iterable[bytes]) -> Iterator[tuple[int, str]]:
     """(line number from 1, line with its end) of UTF-8 text, a byte order mark at the start taken off."""
-    number = 0
-    try:
-        for number, raw in enumerate(stream, 1):
-            line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    f"{name}:{number}: byte {error.start + 1} of the line, 0x{line[error.start]:02x}, is not UTF-8; "
-                    "expected UTF-8 text (iconv converts other encodings)"
-                ) from None
-            yield number, text
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: damaged gzip data after line {number} ({error})") from None
+    for number, line in numbered(name, stream):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{name}:{number}: byte {error.start + 1} of the line, 0x{line[error.start]:02x}, is not UTF-8; "
+                "expected UTF-8 text (iconv converts other encodings)"
+            ) from None
+        yield number, text
 
 
 def _utf8(data: bytes) -> str | None:

@@ -7,12 +7,10 @@ judgements. Knows nothing of models or metrics.
 from __future__ import annotations
 
 import csv
-import gzip
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from crumb.evaluation.rows import read_rows
 
 _QRELS = ("qrels.tsv", "qrels/test.tsv", "qrels/dev.tsv")  # BEIR judges MS MARCO on its dev split
 
@@ -79,7 +77,7 @@ def _by_id(folder: Path, name: str) -> dict[str, str]:
             f"{folder} has neither {name}.jsonl nor {name}.jsonl.gz: expected a set in BEIR's layout"
         )
     found: dict[str, str] = {}
-    for number, row in enumerate(_rows(path), start=1):
+    for number, row in read_rows(path):
         if not isinstance(row, dict) or not isinstance(row.get("text"), str) or "_id" not in row:
             raise ValueError(f"{path}:{number}: expected an object with _id and text, got {str(row)[:80]!r}")
         if str(row["_id"]) in found:
@@ -87,15 +85,6 @@ def _by_id(folder: Path, name: str) -> dict[str, str]:
         title = row.get("title") if name == "corpus" else None
         found[str(row["_id"])] = f"{title or ''} {row['text']}".strip() if name == "corpus" else row["text"]
     return found
-
-
-def _rows(path: Path) -> Iterator[Any]:
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path}:{number}: no JSON ({error})") from None
 
 
 def _texts(folder: Path, name: str) -> Path | None:

@@ -11,7 +11,6 @@ occurs in many texts by chance.
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 
 from crumb.evaluation.ngrams import Met, Wanted
 from crumb.evaluation.tasks import StsTask, Task
+from crumb.text.lines import numbered, opened
 
 N = 13
 EXAMPLES = 3
@@ -190,8 +190,8 @@ def texts_of(task: Task) -> dict[str, dict[str, str]]:
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """The objects of a file of JSON lines by line number, None for a line that is none; blank lines are passed over."""
-    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+    with opened(path) as stream:
+        for number, line in numbered(path, stream):
             if line.strip():
                 try:
                     row = json.loads(line)

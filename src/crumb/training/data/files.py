@@ -10,20 +10,15 @@ without any quoting, as the STS benchmark is written), each also `.gz`; Parquet;
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
 import hashlib
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from crumb.errors import CrumbError, MissingExtraError
+from crumb.text.lines import DELIMITERS, JSON_SUFFIXES, cells, numbered, opened, suffix_of
 
-JSON_SUFFIXES = (".jsonl", ".ndjson")
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 ARROW_ROWS = 1024  # rows of Parquet or Arrow that are Python objects at a time
 _MIB = 1 << 20
 
@@ -54,14 +49,16 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[R
         columns: those that are wanted, where a format can leave out the others; None for all.
 
     Raises:
-        DataError: no such path, a format that is not read, a damaged container, or a table whose header repeats a name.
+        DataError: no such path, a format that is not read, a damaged Parquet file, or a table whose header repeats a
+            name.
+        DamagedFileError: damaged gzip data, or a table that is not one.
         MissingExtraError: Parquet without pyarrow, a folder without `datasets`.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if path.is_dir():
         return _dataset(path, columns)
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     if suffix in JSON_SUFFIXES:
         return _json_lines(path)
     if suffix in DELIMITERS:
@@ -99,19 +96,9 @@ def data_name(path: Path) -> str:
     return path.resolve().parent.name if stem in ("pairs", "train", "data", "triplets") else stem
 
 
-def _suffix(path: Path) -> str:
-    """The suffix that tells the format: that of `x.jsonl.gz` is `.jsonl`."""
-    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
-
-
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    try:
-        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: damaged gzip data after line {number} ({error})") from None
+    with opened(path) as stream:
+        yield from numbered(path, stream)
 
 
 def _json_lines(path: Path) -> Iterator[Record]:
@@ -129,22 +116,10 @@ def _json_lines(path: Path) -> Iterator[Record]:
 
 
 def _table(path: Path, delimiter: str) -> Iterator[Record]:
-    csv.field_size_limit(2**31 - 1)  # the module's own limit of 131,072 characters is shorter than real documents
     # a byte that is no UTF-8 becomes half a surrogate pair, which is found and counted where texts are checked
     text = (line.decode("utf-8", "surrogateescape") for _, line in _lines(path))
-    if delimiter == "\t":
-        rows = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    else:
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] | None = None
-    while True:
-        line = rows.line_num + 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(f"{path}:{line}: not CSV ({error}); is a quote left open, or not written twice?") from None
+    for line, row in cells(path, text, delimiter, quoted=delimiter == ","):
         if not row:
             continue
         if header is None:
