@@ -357,6 +357,21 @@ def test_patience_ends_a_stage(home: Path, tmp_path: Path, here: Here) -> None:
     assert "No step of this stage was better" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
 
+# What one process and several do alike: nothing is left to chance, and no batch is cut short.
+ALIKE = ["--no-tensorboard"]
+for setting in ("dropout=0", "optimiser.epsilon=1e-4", "sources[0].limit=120"):
+    ALIKE += ["--set", f"stages[0].{setting}"]
+
+
+def launch(processes: int, home: Path, *args: str) -> list[str]:
+    """short.yaml in so many processes."""
+    train = command(home, *args, recipe="short.yaml")
+    if processes == 1:
+        return train
+    spread = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [train[0], *spread, *train[1:]]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -369,15 +384,10 @@ def test_two_processes_learn_what_one_does(
     home: Path, env: dict[str, str], tmp_path: Path, here: Here, settings: tuple[str, ...]
 ) -> None:
     """The same global batch (120 pairs are full batches of 8): every loss and every weight, up to rounding."""
-    common = ["--no-tensorboard", "--set", "stages[0].dropout=0", "--set", "stages[0].optimiser.epsilon=1e-4"]
-    common += ["--set", "stages[0].sources[0].limit=120"]
-    code, said = here("--out", str(tmp_path / "one"), *common, *[s for s in settings if s != "--shard"], recipe="short")
+    code, said = here("--out", str(tmp_path / "one"), *ALIKE, *[s for s in settings if s != "--shard"], recipe="short")
     assert code == 0, said
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "crumb.cli"]
-    train = command(home, "--out", str(tmp_path / "two"), *common, *settings, recipe="short.yaml")[3:]
-    two = subprocess.run(
-        [*launch, *train], env=env, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
-    )
+    train = launch(2, home, "--out", str(tmp_path / "two"), *ALIKE, *settings)
+    two = subprocess.run(train, env=env, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False)
     assert two.returncode == 0, two.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name != "one"] == ["two"]
     assert events(tmp_path / "two", "begin")[0]["processes"] == 2
@@ -387,5 +397,37 @@ def test_two_processes_learn_what_one_does(
     norms = [[event["gradient_norm"] for event in events(tmp_path / name, "step")] for name in ("one", "two")]
     np.testing.assert_allclose(norms[1], norms[0], rtol=1e-3)
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    for name, array in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], array, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "shard"), [(1, 2, False), (2, 1, True)], ids=["one, two", "two by FSDP, one"]
+)
+def test_a_run_goes_on_in_another_number_of_processes(
+    home: Path, env: dict[str, str], tmp_path: Path, here: Here, first: int, then: int, shard: bool
+) -> None:
+    every = ["--set", "stages[0].checkpoints={every: 2, keep: 1}", "--set", "stages[0].averaging=0.9"]
+    code, said = here("--out", str(tmp_path / "whole"), *ALIKE, *every, recipe="short")
+    assert code == 0, said
+    out = tmp_path / "parts"
+    args = ["--out", str(out), "--resume", *ALIKE, *every]
+    begun = subprocess.Popen(
+        launch(first, home, *args, *(["--shard"] if shard else [])),
+        env=env, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+    wait_for(lambda: steps_done(out) >= 5, begun)
+    begun.terminate()  # torchrun passes it on
+    begun.communicate(timeout=60)
+    assert 4 <= steps_done(out) < 12
+    ended = subprocess.run(
+        launch(then, home, *args), env=env, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert [event["processes"] for event in events(out, "begin", "resume")] == [first, then]
+    losses = [[event["loss"] for event in events(folder, "step")] for folder in (tmp_path / "whole", out)]
+    assert len(losses[1]) == 12
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+    weights = [load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", out)]
     for name, array in weights[0].items():
         np.testing.assert_allclose(weights[1][name], array, atol=1e-4, err_msg=name)
