@@ -50,8 +50,8 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
         self.detail = detail
 
-    def response(self) -> Response:
-        """As an answer."""
+    def body(self) -> bytes:
+        """As JSON."""
         body: dict[str, Any] = {
             "error": {
                 "message": self.message,
@@ -64,7 +64,11 @@ class ApiError(Exception):
         if self.status == 422:
             place = ["body", self.param] if self.param else ["body"]
             body["detail"] = self.detail or [{"loc": place, "msg": self.message, "type": "value_error"}]
-        return Response(orjson.dumps(body), self.status, self.headers, "application/json")
+        return orjson.dumps(body)
+
+    def response(self) -> Response:
+        """As an answer."""
+        return Response(self.body(), self.status, self.headers, "application/json")
 
 
 def invalid(message: str, param: str | None = None) -> ApiError:

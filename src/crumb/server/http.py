@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import http
-import json
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -23,6 +22,7 @@ from uvicorn.config import Config as UvicornConfig
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from crumb.server.errors import ApiError
 from crumb.server.service import Asgi, Receive, Scope, Send
 from crumb.server.settings import Settings, flag
 
@@ -32,20 +32,12 @@ _PIECE = 64 * 1024
 _SPARE = 64
 _ALWAYS = ("/health/", "/metrics")
 
-_TYPES = {400: "invalid_request_error", 408: "timeout_error", 431: "invalid_request_error"}
-
 Refused = Callable[[int, str], None]
 
 
-def error_body(status: int, message: str, kind: str) -> bytes:
-    """The JSON of an error as every client reads it."""
-    error = {"message": message, "type": kind, "code": status, "param": None}
-    return json.dumps({"error": error, "message": message}).encode()
-
-
-def _answer(status: int, message: str, kind: str) -> bytes:
+def _answer(status: int, message: str) -> bytes:
     """A whole HTTP answer that closes the connection."""
-    body = error_body(status, message, kind)
+    body = ApiError(status, message).body()
     head = (
         f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
@@ -55,12 +47,11 @@ def _answer(status: int, message: str, kind: str) -> bytes:
 
 def _overloaded(app: Asgi, limit: int, refused: Refused) -> Asgi:
     """The application of a connection beyond the limit: 503, but health is told as ever."""
-    body = error_body(
+    body = ApiError(
         503,
         f"{limit:,} connections are open, which is the limit (the server's {flag('max_connections')}); try again in a "
         "moment, and use fewer connections for more requests each",
-        "unavailable_error",
-    )
+    ).body()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
@@ -227,7 +218,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         self._in_message = True  # whatever it was, it has not been read to its end
-        self.transport.write(_answer(status, message, _TYPES[status]))
+        self.transport.write(_answer(status, message))
         self.hang_up()
 
     # -- what comes in -------------------------------------------------------------------------------------------------
