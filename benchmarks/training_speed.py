@@ -65,11 +65,12 @@ def read(path: Path | None, size: int, count: int) -> tuple[str, Batches]:
 
 
 def of_recipe(path: Path, data: Path, size: int, count: int) -> tuple[str, Batches]:
-    """The first `count` batches of pairs that a recipe's first stage trains on."""
+    """The first `count` full batches of pairs that a recipe's first stage trains on."""
     recipe = load_recipe(path)
     prepared = prepare(replace(recipe, stages=recipe.stages[:1]), (data,))
     mixture = Mixture(prepared.sources(0), size=size, alpha=recipe.stages[0].batch.alpha, seed=recipe.seed)
-    batches = islice(mixture.batches(0), count)
+    # full ones alone: sentence-transformers cuts its rows into batches of one size
+    batches = islice((batch for batch in mixture.batches(0) if len(batch) == size), count)
     return recipe.name, [[(example.query, example.positive) for example in batch.examples] for batch in batches]
 
 
