@@ -326,7 +326,7 @@ def make_batch(texts: list[str], examples: int, negatives: int) -> Batch:
 
 
 def stage_of(chunk: int | None, **changes: object) -> Stage:
-    source = SourceSettings("x", "0" * 64, "CC0")
+    source = SourceSettings("x", "CC0", "0" * 64)
     batch = BatchSettings(size=8, chunk=chunk)
     return Stage("s", "contrastive", (source,), 1, OptimiserSettings(rate=1e-3), batch, **changes)  # type: ignore[arg-type]
 

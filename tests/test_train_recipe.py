@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def test_a_wrong_setting_is_refused_with_its_path(home: Path, data: Data, overri
 
 
 def test_a_missing_setting_is_named(home: Path, data: Data) -> None:
-    for key, kind in (("sha256", "a text"), ("licence", "a text"), ("path", "a text")):
+    for key, kind in (("licence", "a text"), ("path", "a text")):
         changed = copy.deepcopy(data)
         del changed["stages"][0]["sources"][0][key]
         with pytest.raises(RecipeError, match=rf"^stages\[0\]\.sources\[0\]\.{key}: missing, expected {kind}"):
@@ -121,6 +122,18 @@ def test_what_is_not_here_is_refused_with_its_path(home: Path, data: Data, overr
     recipe = load_recipe(write_recipe(home, data), overrides=[override])
     with pytest.raises(RecipeError, match=f"^{message}"):
         prepare(recipe, (home,))
+
+
+def test_a_missing_digest_is_told(home: Path, data: Data) -> None:
+    expected = stage(data)["sources"][0].pop("sha256")
+    with pytest.raises(RecipeError, match=rf"^stages\[0\]\.sources\[0\]\.sha256: missing: .* has {expected};"):
+        prepare(load_recipe(write_recipe(home, data)), (home,))
+    vectors = home / "vectors.npz"
+    vectors.write_bytes(b"any")
+    stage(data)["sources"][0] |= {"sha256": expected, "vectors": "vectors.npz"}
+    digest = hashlib.sha256(b"any").hexdigest()
+    with pytest.raises(RecipeError, match=rf"^stages\[0\]\.sources\[0\]\.vectors_sha256: missing: .* has {digest};"):
+        prepare(load_recipe(write_recipe(home, data)), (home,))
 
 
 def test_the_resolved_recipe_says_what_was_left_open(home: Path, data: Data) -> None:

@@ -81,7 +81,8 @@ def _data(prepared: Prepared, events: Sequence[Event]) -> str:
             ]
             count = sum(part["rows"] for part in own)
             name = f"[{source.name}]({settings.url})" if settings.url else source.name
-            lines.append(f"| {name} | {stage.name} | {count:,} | {settings.licence} | `{settings.sha256[:16]}…` |")
+            digest = (settings.sha256 or "")[:16]  # `prepare` lets none pass without
+            lines.append(f"| {name} | {stage.name} | {count:,} | {settings.licence} | `{digest}…` |")
     return "\n".join(lines)
 
 

@@ -92,9 +92,16 @@ def _stage(stage: Stage, where: str, layers: int, roots: tuple[Path, ...]) -> St
         raise RecipeError(f"{where}.{error}") from None  # its message begins with the place below the loss
     for i, settings in enumerate(stage.sources):
         at = f"{where}.sources[{i}]"
-        _same(f"{at}.path", _find(settings.path, roots, f"{at}.path"), settings.sha256)
-        if settings.vectors is not None and settings.vectors_sha256 is not None:
-            _same(f"{at}.vectors", _find(settings.vectors, roots, f"{at}.vectors"), settings.vectors_sha256)
+        files = [("path", settings.path, "sha256", settings.sha256)]
+        if settings.vectors is not None:
+            files.append(("vectors", settings.vectors, "vectors_sha256", settings.vectors_sha256))
+        for key, name, digest_key, wanted in files:
+            path = _find(name, roots, f"{at}.{key}")
+            found = _same(f"{at}.{key}", path, wanted)
+            if wanted is None:
+                raise RecipeError(
+                    f"{at}.{digest_key}: missing: {path} has {found}; data are trained on by their digest"
+                )
         try:
             _source(settings, roots)
         except DataError as error:

@@ -26,12 +26,13 @@ class SourceSettings:
         licence: under which the data may be trained on; the model card names it.
         url: where the data is from; the model card links it.
         path, vectors: relative to the data folder (`--data`, CRUMB_DATA), or else to the recipe.
-        sha256: digest that the file must have; `vectors_sha256` the same for the vectors.
+        sha256: digest that the file must have; `vectors_sha256` the same for the vectors. `prepare` refuses a recipe
+            without them, and says what they are.
     """
 
     path: str
-    sha256: str
     licence: str
+    sha256: str | None = None
     url: str = ""
     name: str = ""
     weight: float = 1.0
@@ -47,16 +48,14 @@ class SourceSettings:
     max_bad: float = 0.01
 
     def __post_init__(self) -> None:
-        _digest("sha256", self.sha256)
+        if self.sha256 is not None:
+            _digest("sha256", self.sha256)
         require(bool(self.licence), "licence", "is empty, expected the data's licence")
         require(self.weight > 0, "weight", f"is {self.weight:g}, expected more than 0")
         require(self.limit is None or self.limit > 0, "limit", f"is {self.limit}, expected at least 1")
         require(0 <= self.max_bad < 1, "max_bad", f"is {self.max_bad:g}, expected a share from 0 to below 1")
-        if self.vectors is not None:
-            require(
-                self.vectors_sha256 is not None, "vectors_sha256", "is missing: the file of vectors has a digest too"
-            )
-            _digest("vectors_sha256", self.vectors_sha256 or "")
+        if self.vectors_sha256 is not None:
+            _digest("vectors_sha256", self.vectors_sha256)
 
 
 @dataclass(frozen=True)
