@@ -64,14 +64,16 @@ def read(path: Path | None, size: int, count: int) -> tuple[str, Batches]:
     return name, batches
 
 
-def of_recipe(path: Path, data: Path, size: int, count: int) -> tuple[str, Batches]:
-    """The first `count` full batches of pairs that a recipe's first stage trains on."""
+def of_recipe(path: Path, data: Path, size: int, count: int) -> tuple[str, Batches, int | None]:
+    """The first `count` full batches of pairs that a recipe's first stage trains on, and where it cuts texts."""
     recipe = load_recipe(path)
-    prepared = prepare(replace(recipe, stages=recipe.stages[:1]), (data,))
-    mixture = Mixture(prepared.sources(0), size=size, alpha=recipe.stages[0].batch.alpha, seed=recipe.seed)
+    stage = recipe.stages[0]
+    prepared = prepare(replace(recipe, stages=(stage,)), (data,))
+    mixture = Mixture(prepared.sources(0), size=size, alpha=stage.batch.alpha, seed=recipe.seed)
     # full ones alone: sentence-transformers cuts its rows into batches of one size
     batches = islice((batch for batch in mixture.batches(0) if len(batch) == size), count)
-    return recipe.name, [[(example.query, example.positive) for example in batch.examples] for batch in batches]
+    pairs = [[(example.query, example.positive) for example in batch.examples] for batch in batches]
+    return recipe.name, pairs, stage.cut
 
 
 @dataclass(frozen=True)
@@ -263,14 +265,14 @@ def main() -> None:
     header = machine(args.threads)
     if not args.json:
         print(line_of(header), versions(("torch", "transformers", "sentence-transformers")), sep="\n", flush=True)
-    context, found = args.context, []
+    context = args.context
     if args.recipe:
         if args.pairs:
             parser.error("--recipe has its own pairs: name either")
-        found.append(of_recipe(args.recipe, args.data or args.recipe.parent, args.batch, args.steps + 1))
-        context = load_recipe(args.recipe).stages[0].cut or context
+        name, batches, cut = of_recipe(args.recipe, args.data or args.recipe.parent, args.batch, args.steps + 1)
+        context, found = cut or context, [(name, batches)]
     else:
-        found += [read(path, args.batch, args.steps + 1) for path in args.pairs or [None]]
+        found = [read(path, args.batch, args.steps + 1) for path in args.pairs or [None]]
     results = []
     for name, batches in found:
         task = Task(folder, context, batches, args.threads, args.clock)

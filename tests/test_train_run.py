@@ -363,6 +363,16 @@ for setting in ("dropout=0", "optimiser.epsilon=1e-4", "sources[0].limit=120"):
     ALIKE += ["--set", f"stages[0].{setting}"]
 
 
+def assert_alike(run: Path, expected: Path) -> None:
+    """Every loss and every weight of two runs of short.yaml, up to rounding."""
+    losses = [[event["loss"] for event in events(folder, "step")] for folder in (run, expected)]
+    assert len(losses[0]) == 12
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    weights = load_file(run / "model.safetensors")
+    for name, array in load_file(expected / "model.safetensors").items():
+        np.testing.assert_allclose(weights[name], array, atol=1e-4, err_msg=name)
+
+
 def launch(processes: int, home: Path, *args: str) -> list[str]:
     """short.yaml in so many processes."""
     train = command(home, *args, recipe="short.yaml")
@@ -391,14 +401,9 @@ def test_two_processes_learn_what_one_does(
     assert two.returncode == 0, two.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name != "one"] == ["two"]
     assert events(tmp_path / "two", "begin")[0]["processes"] == 2
-    losses = [[event["loss"] for event in events(tmp_path / name, "step")] for name in ("one", "two")]
-    assert len(losses[1]) == 12
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+    assert_alike(tmp_path / "two", tmp_path / "one")
     norms = [[event["gradient_norm"] for event in events(tmp_path / name, "step")] for name in ("one", "two")]
     np.testing.assert_allclose(norms[1], norms[0], rtol=1e-3)
-    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
-    for name, array in weights[0].items():
-        np.testing.assert_allclose(weights[1][name], array, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -425,9 +430,4 @@ def test_a_run_goes_on_in_another_number_of_processes(
     )
     assert ended.returncode == 0, ended.stderr
     assert [event["processes"] for event in events(out, "begin", "resume")] == [first, then]
-    losses = [[event["loss"] for event in events(folder, "step")] for folder in (tmp_path / "whole", out)]
-    assert len(losses[1]) == 12
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
-    weights = [load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", out)]
-    for name, array in weights[0].items():
-        np.testing.assert_allclose(weights[1][name], array, atol=1e-4, err_msg=name)
+    assert_alike(out, tmp_path / "whole")

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from crumb.errors import CrumbError
 from crumb.text import inputs
-from crumb.text.lines import DELIMITERS, JSON_SUFFIXES, cells, numbered, opened, suffix_of
+from crumb.text.lines import DELIMITERS, JSON_SUFFIXES, WITH_FIELDS, cells, numbered, opened, suffix_of
 
 STDIN = "-"
 # Read as lines of text these would give vectors of fragments of syntax, and nobody would notice.
@@ -207,7 +207,7 @@ class Reader:
 
 def have_fields(inputs: Iterable[str]) -> bool:
     """Whether any input is JSON lines or CSV, where fields have names."""
-    return any(suffix_of(Path(name)) in (*JSON_SUFFIXES, *DELIMITERS) for name in inputs)
+    return any(suffix_of(Path(name)) in WITH_FIELDS for name in inputs)
 
 
 def windows(records: Iterable[Record], texts: int, characters: int) -> Iterator[list[Record]]:

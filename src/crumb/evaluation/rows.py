@@ -12,8 +12,6 @@ from typing import Any
 
 from crumb.text.lines import DELIMITERS, JSON_SUFFIXES, cells, numbered, opened, suffix_of
 
-SUFFIXES = (*JSON_SUFFIXES, *DELIMITERS)
-
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """(line from 1, value) of each line that is not blank: any JSON, or of a table's row its cells by column.

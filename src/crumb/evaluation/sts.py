@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from crumb.evaluation.rows import SUFFIXES, read_rows
-from crumb.text.lines import suffix_of
+from crumb.evaluation.rows import read_rows
+from crumb.text.lines import WITH_FIELDS, suffix_of
 
 FIELDS = ("sentence1", "sentence2", "score")
 
@@ -28,7 +28,7 @@ class StsSet:
 
 def is_sts_file(path: Path) -> bool:
     """Whether the name is that of a file that `read_sts` reads."""
-    return suffix_of(path) in SUFFIXES
+    return suffix_of(path) in WITH_FIELDS
 
 
 def read_sts(path: Path, name: str | None = None) -> StsSet:

@@ -18,6 +18,8 @@ from crumb.errors import DamagedFileError
 
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+WITH_FIELDS = (*JSON_SUFFIXES, *DELIMITERS)
+"""Formats whose rows name their fields."""
 # The csv module's own limit of 131,072 characters is shorter than real documents.
 _LONGEST_CELL = 2**31 - 1
 
