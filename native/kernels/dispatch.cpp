@@ -1,8 +1,6 @@
 // Which kernels there are, fastest first, and the choice among them. CRUMB_ISA is read by the Python face, not here.
-#include <array>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "table.h"
@@ -20,6 +18,12 @@ namespace avx512_bf16 {
 extern const Kernels kernels;
 }
 namespace avx512 {
+extern const Kernels kernels;
+}
+namespace avx512_bf16_weights {
+extern const Kernels kernels;
+}
+namespace avx512_int8 {
 extern const Kernels kernels;
 }
 namespace avx512_vnni_bf16 {
@@ -65,17 +69,20 @@ std::vector<const Kernels*> fastest_first() {
   std::vector<const Kernels*> list;
 #if defined(CRUMB_X86)
   // VDPBF16PS multiplies twice what an FMA does in float32, at the same rate on AMD (Zen 4) but at a quarter of it on Intel
-  // (Sapphire Rapids and later, measured: 1.4 against 5.6 G/s): there float32 is the faster one. AMX is not concerned.
-  // Where there is AVX2 alone, weights of bfloat16 cost a product nothing and are read in half the time.
-  std::array floats = {&avx512_bf16::kernels, &avx512::kernels};
-  std::array bytes = {&avx512_vnni_bf16::kernels, &avx512_vnni::kernels};
+  // (Sapphire Rapids and later, measured: 1.4 against 5.6 G/s): there float32 is the faster one, and so are weights alone of
+  // bfloat16. AMX is not concerned. Where there is AVX2 alone, weights of bfloat16 cost a product nothing and are read in half
+  // the time.
   __builtin_cpu_init();
+  list = {&amx_int8::kernels, &amx_bf16::kernels};
   if (__builtin_cpu_is("intel")) {
-    std::swap(floats[0], floats[1]);
-    std::swap(bytes[0], bytes[1]);
+    list.insert(list.end(), {&avx512_vnni::kernels, &avx512_vnni_bf16::kernels, &avx512::kernels,
+                             &avx512_bf16_weights::kernels, &avx512_bf16::kernels});
+  } else {
+    list.insert(list.end(), {&avx512_vnni_bf16::kernels, &avx512_vnni::kernels, &avx512_bf16::kernels, &avx512::kernels,
+                             &avx512_bf16_weights::kernels});
   }
-  list = {&amx_int8::kernels, &amx_bf16::kernels, bytes[0],            bytes[1],            floats[0],
-          floats[1],          &avx_vnni::kernels, &avx2_int8::kernels, &avx2_bf16::kernels, &avx2::kernels};
+  list.insert(list.end(), {&avx512_int8::kernels, &avx_vnni::kernels, &avx2_int8::kernels, &avx2_bf16::kernels,
+                           &avx2::kernels});
 #endif
 #if defined(CRUMB_ARM64)
   list = {&neon_dot::kernels, &neon_bf16::kernels, &neon::kernels};

@@ -29,7 +29,8 @@ case "$mode" in
   *) echo "unknown mode '$mode'; see the head of $0" >&2; exit 2 ;;
 esac
 case "$("$cxx" -dumpmachine)" in
-  x86_64*) define=-DCRUMB_X86 kernels=(amx_bf16 amx_int8 avx2 avx2_bf16 avx2_int8 avx_vnni avx512 avx512_bf16 avx512_vnni avx512_vnni_bf16) ;;
+  x86_64*) define=-DCRUMB_X86 kernels=(amx_bf16 amx_int8 avx2 avx2_bf16 avx2_int8 avx_vnni avx512 avx512_bf16 avx512_bf16_weights
+    avx512_int8 avx512_vnni avx512_vnni_bf16) ;;
   aarch64* | arm64*) define=-DCRUMB_ARM64 kernels=(neon neon_bf16 neon_dot) ;;
   *) define=-DCRUMB_OTHER kernels=() ;;
 esac
@@ -37,7 +38,8 @@ flags_of() {
   case "$1" in
     avx2 | avx2_bf16 | avx2_int8) echo "-mavx2 -mfma" ;;
     avx_vnni) echo "-mavx2 -mfma -mavxvnni" ;;
-    avx512) echo "-mavx512f -mavx512dq" ;;
+    avx512 | avx512_bf16_weights) echo "-mavx512f -mavx512dq" ;;
+    avx512_int8) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl" ;;
     avx512_bf16) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512bf16" ;;
     avx512_vnni) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni" ;;
     # no machine at hand need have AMX: its instructions are done in C++ here, all around them is real

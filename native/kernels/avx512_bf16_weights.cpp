@@ -1,0 +1,33 @@
+// AVX-512F, weights of bfloat16 (generic/bf16_weights.h): for CPUs that have no instruction for bfloat16, or a slow one
+// (dispatch.cpp).
+#include "generic/bf16_weights.h"
+#include "generic/table.h"
+#include "vec_avx512.h"
+
+namespace crumb::avx512_bf16_weights {
+
+extern const Kernels kernels;
+
+using avx512::Vec;
+
+struct Halves {
+  static inline Vec lower(const std::uint16_t* p) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16))}; }
+  static inline Vec upper(const std::uint16_t* p) {
+    return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))))};
+  }
+};
+
+static bool supported() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+}
+
+template <class D>
+using Tiled = generic::Tiled<D, 12, 2>;
+
+using Weights = Tiled<generic::Bf16Weights<Vec, Halves>>;
+
+// Every twelve rows pay two instructions for 24 multiplications.
+const Kernels kernels = generic::Table<Weights, generic::Direct<Weights>, Tiled<generic::Float32<Vec>>>::make(
+    "avx512_bf16_weights", Precision::bf16, supported);
+
+}  // namespace crumb::avx512_bf16_weights
