@@ -10,7 +10,7 @@ namespace crumb {
 
 namespace {
 
-constexpr int kGroupRows = 192;  // texts are encoded together up to this many rows
+constexpr int kGroupBlocks = 2;  // texts are encoded together up to this many blocks of rows
 constexpr int kLongRows = 1024;  // from here on all threads share one text
 constexpr int kLonelyRows = 6;  // below this a second thread costs more than it brings
 
@@ -20,11 +20,11 @@ struct Plan {
   std::vector<Group> shared;
 };
 
-Plan plan(const RaggedBatch& batch, int threads) {
+Plan plan(const RaggedBatch& batch, int threads, int most_rows) {
   std::vector<Group> groups;
   for (std::size_t i = 0; i < batch.texts; ++i) {
     const int length = batch.length(i);
-    if (groups.empty() || groups.back().rows + length > kGroupRows) groups.push_back({i, i, 0});
+    if (groups.empty() || groups.back().rows + length > most_rows) groups.push_back({i, i, 0});
     groups.back().last = i + 1;
     groups.back().rows += length;
   }
@@ -65,7 +65,7 @@ void Encoder::check(const RaggedBatch& batch, std::int64_t total) const {
 void Encoder::encode(const RaggedBatch& batch, const std::vector<Pooling>& poolings, const std::int32_t* first_pooled,
                      const std::vector<int>& exits, int threads, float* out) const {
   const std::size_t matrix = batch.texts * poolings.size() * static_cast<std::size_t>(weights_.shape().hidden);
-  const Plan work = plan(batch, threads);
+  const Plan work = plan(batch, threads, kGroupBlocks * kernels_.block_rows);
   Team team(work.shared.empty() ? std::min(threads, static_cast<int>(work.alone.size())) : threads);
   const auto workers = static_cast<std::size_t>(team.size());
   const auto forward = [&](const Group& group, Rows& rows, std::vector<Bench>& benches, const Parallel& parallel) {

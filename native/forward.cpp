@@ -7,7 +7,6 @@ namespace crumb {
 
 namespace {
 
-constexpr int kBlockRows = 96;      // rows of a block: the FFN's hidden activations stay in L2
 constexpr int kTasksPerWorker = 4;  // attention tasks wanted for each of several workers, so that none waits for long
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
@@ -33,7 +32,7 @@ Forward::Forward(const Kernels& kernels, const Weights& weights, const RaggedBat
       parallel_(parallel) {
   const Shape& shape = weights_.shape();
   const int workers = static_cast<int>(benches.size());
-  const int largest = round_up(kBlockRows, kernels_.row_tile);
+  const int largest = round_up(kernels_.block_rows, kernels_.row_tile);
   rows_.reserve(group.rows, shape.hidden, kernels_.element);
 
   // Alone, blocks are as large as the cache likes; a team gets at least two a worker, in whole tiles. Where there are too few

@@ -2,8 +2,7 @@
 //
 // Enters and leaves as generic::Tiled. A block is 32 rows by one panel of 32 columns in four tiles of sums; rows are read where
 // they lie and a panel's [slots / depth][32][depth] is two tiles side by side. The last rows of a matrix are met by tiles of
-// fewer rows, so nothing behind them is read. Tiles are configured and released by every call: no thread is left with tile
-// state, which the system would have to save at each switch.
+// fewer rows, so nothing behind them is read.
 //
 // With CRUMB_AMX_EMULATED the instructions are done in C++, for tests on CPUs without AMX.
 #pragma once
@@ -145,16 +144,17 @@ static inline bool supported(unsigned instructions) {
 
 #endif
 
-// Tiles 0-3 hold the sums of 2 x 2 blocks, 4 and 5 rows, 6 and 7 columns of the panel.
-template <class D>
-struct Product {
-  using Format = D;
-  static constexpr int panel = 32;
-  static constexpr int row_tile = 32;
-  static constexpr int step = 16 * D::depth;
-  static constexpr int W = D::Vec::width;
+// The tiles' configuration, made when it is first needed and kept until the thread is done with a row of products: a thread that
+// went on with tiles would have them saved at each switch.
+class Session {
+ public:
+  ~Session() {
+    if (rows_ > 0) release();
+  }
 
-  static void configure_rows(int rows) {
+  // Tiles 0-3 hold the sums of 2 x 2 blocks, 4 and 5 `rows` rows in all, 6 and 7 columns of the panel.
+  void tiles_of(int rows) {
+    if (rows == rows_) return;
     const auto upper = static_cast<std::uint8_t>(rows < 16 ? rows : 16);
     const auto lower = static_cast<std::uint8_t>(rows - upper);
     Config config;
@@ -164,12 +164,73 @@ struct Product {
       config.row_bytes[t] = heights[t] > 0 ? 64 : 0;
     }
     configure(config);
+    rows_ = rows;
   }
 
-  template <bool both>
-  static inline void sum(const typename D::Row* a, std::ptrdiff_t lda, int k, const typename D::Weight* at, void* sums) {
+ private:
+  int rows_ = 0;
+};
+
+template <class D>
+struct Product {
+  using Format = D;
+  using Session = amx::Session;
+  static constexpr int panel = 32;
+  static constexpr int row_tile = 32;
+  static constexpr int step = 16 * D::depth;
+  // A core multiplies all rows of 96 in a third of the time in which it can read the weights from L3
+  static constexpr int block_rows = 256;
+  static constexpr int W = D::Vec::width;
+  using Sums = typename D::Sum[row_tile][2];
+
+  // A block's sums on their way out, a few rows at a time between the tile instructions of the next block: those wait for each
+  // other far longer than it takes to issue them, and what becomes of the sums costs about as much again.
+  template <class Store>
+  struct Leaving {
+    struct Block {
+      const typename D::Sum (*sums)[2];
+      int row, column, columns, rows;
+    };
+
+    Store store;
+    Block block{};
+    int done = 0;
+
+    void begin(const Block& next) {
+      block = next;
+      done = 0;
+    }
+    inline __attribute__((always_inline)) void advance(int count) {
+      for (const int end = block.rows - done < count ? block.rows : done + count; done < end; ++done) {
+        generic::store_row<W>(store, block.sums[done], block.row + done, block.column, block.columns);
+      }
+    }
+  };
+
+  // The next panel, fetched to L2 while this one is multiplied: as many lines a step as it takes. What fits L1 is left alone.
+  struct Ahead {
+    static constexpr std::ptrdiff_t kLeast = 16384;
+    const char* line;
+    const char* end;
+    int each;
+
+    Ahead(const typename D::Weight* from, int k, int tiles)
+        : line(reinterpret_cast<const char*>(from)),
+          end(line + static_cast<std::ptrdiff_t>(k) * panel * static_cast<std::ptrdiff_t>(sizeof(typename D::Weight))) {
+      if (from == nullptr || end - line < kLeast) end = line;
+      each = (step * panel * static_cast<int>(sizeof(typename D::Weight)) / 64 + tiles - 1) / tiles;
+    }
+    inline void advance() {
+      for (int i = 0; i < each && line < end; ++i, line += 64) __builtin_prefetch(line, 0, 2);
+    }
+  };
+
+  template <bool both, class Store>
+  static inline void sum(const typename D::Row* a, std::ptrdiff_t lda, int k, const typename D::Weight* at,
+                         typename D::Sum (*sums)[2], Leaving<Store>& leaving, Ahead& ahead) {
     constexpr std::ptrdiff_t line = 64;
     const std::ptrdiff_t row = lda * static_cast<std::ptrdiff_t>(sizeof(typename D::Row));
+    const int share = (leaving.block.rows * step + k - 1) / k;
     zero<0>();
     zero<1>();
     if constexpr (both) zero<2>();
@@ -186,8 +247,10 @@ struct Product {
         D::template tiles<2, 5, 6>();
         D::template tiles<3, 5, 7>();
       }
+      ahead.advance();
+      leaving.advance(share);
     }
-    auto* to = static_cast<char*>(sums);
+    auto* to = reinterpret_cast<char*>(sums);
     store<0>(to, 2 * line);
     store<1>(to + line, 2 * line);
     if constexpr (both) store<2>(to + 32 * line, 2 * line);
@@ -195,43 +258,34 @@ struct Product {
   }
 
   template <class Store>
-  static inline void blocks(const typename D::Row* a, std::ptrdiff_t lda, int begin, int end, int k,
-                            const typename D::Weight* panels, std::ptrdiff_t panel_stride, int out, Store store_sum) {
-    alignas(64) typename D::Sum sums[32][2];
+  static inline void gemm(Session& session, const typename D::Row* a, std::ptrdiff_t lda, int rows, int k,
+                          const typename D::Weight* panels, std::ptrdiff_t panel_stride, int out, Store store_sum) {
+    alignas(64) Sums sums[2];
+    int turn = 0;
+    Leaving<Store> leaving{store_sum};
+    // Tiles are set anew for the last rows of every panel where they are fewer: cheaper than reading all panels again for them.
     for (int column = 0; column < out; column += panel) {
       const typename D::Weight* at = panels + (column / panel) * panel_stride;
-      for (int row = begin; row < end; row += row_tile) {
-        const int rows = end - row < row_tile ? end - row : row_tile;
-        if (rows > 16) {
-          sum<true>(a + row * lda, lda, k, at, sums[0]);
+      Ahead ahead(column + panel < out ? at + panel_stride : nullptr, k, (rows + row_tile - 1) / row_tile);
+      for (int row = 0; row < rows; row += row_tile) {
+        const int count = rows - row < row_tile ? rows - row : row_tile;
+        session.tiles_of(count);
+        if (count > 16) {
+          sum<true>(a + row * lda, lda, k, at, sums[turn], leaving, ahead);
         } else {
-          sum<false>(a + row * lda, lda, k, at, sums[0]);
+          sum<false>(a + row * lda, lda, k, at, sums[turn], leaving, ahead);
         }
-        for (int r = 0; r < rows; ++r) {
-          generic::store_row<W>(store_sum, sums[r], row + r, column, out - column < panel ? out - column : panel);
-        }
+        leaving.begin({sums[turn], row, column, out - column < panel ? out - column : panel, count});
+        turn = 1 - turn;
       }
     }
-  }
-
-  template <class Store>
-  static inline void gemm(const typename D::Row* a, std::ptrdiff_t lda, int rows, int k, const typename D::Weight* panels,
-                          std::ptrdiff_t panel_stride, int out, Store store_sum) {
-    const int whole = rows / row_tile * row_tile;
-    if (whole > 0) {
-      configure_rows(row_tile);
-      blocks(a, lda, 0, whole, k, panels, panel_stride, out, store_sum);
-    }
-    if (whole < rows) {
-      configure_rows(rows - whole);
-      blocks(a, lda, whole, rows, k, panels, panel_stride, out, store_sum);
-    }
-    release();
+    leaving.advance(row_tile);
   }
 
   // The instruction alone, on four independent sums.
   static std::int64_t peak(int rounds) {
-    configure_rows(row_tile);
+    Session session;
+    session.tiles_of(row_tile);
     zero<0>();
     zero<1>();
     zero<2>();
@@ -246,7 +300,6 @@ struct Product {
       D::template tiles<2, 5, 6>();
       D::template tiles<3, 5, 7>();
     }
-    release();
     return static_cast<std::int64_t>(rounds) * row_tile * panel * step;
   }
 };

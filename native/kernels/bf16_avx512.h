@@ -37,6 +37,26 @@ struct Bf16 {
     }
   }
 
+  // Softmax weights of 32 neighbouring scores, and the sum of what was stored (attention.h). A score becomes a word of eight bits
+  // exponent and eight of fraction f, which is its bfloat16 but for 2^f - 1 in the place of f: 0.352 f (1 - f) is taken off.
+  // With the rounding that is 0.27 % of a weight in the root mean square, where rounding alone is 0.17 %, at half the
+  // instructions that two vectors of float32 take.
+  static constexpr float parts = 256.0F;
+  static inline Vec weights(Vec a, Vec b, Vec factor, Vec start, int columns, Element* to) {
+    alignas(64) static constexpr std::uint16_t lower[32] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                                                            32, 34, 36, 38, 40, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60, 62};
+    const __m512i words = _mm512_permutex2var_epi16(_mm512_castps_si512(fma(a, factor, start).v), _mm512_load_si512(lower),
+                                                    _mm512_castps_si512(fma(b, factor, start).v));
+    const __m512i f = _mm512_and_si512(words, _mm512_set1_epi16(255));
+    const __m512i arc = _mm512_mullo_epi16(f, _mm512_sub_epi16(_mm512_set1_epi16(256), f));
+    const __m512i off = _mm512_mulhrs_epi16(arc, _mm512_set1_epi16(45));
+    __m512i halves = _mm512_avg_epu16(_mm512_sub_epi16(words, off), _mm512_setzero_si512());
+    if (columns < 32) halves = _mm512_maskz_mov_epi16((1U << static_cast<unsigned>(columns)) - 1U, halves);
+    _mm512_storeu_si512(to, halves);
+    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000U));
+    return Vec{_mm512_castsi512_ps(_mm512_slli_epi32(halves, 16))} + Vec{_mm512_castsi512_ps(_mm512_and_si512(halves, upper))};
+  }
+
   // The least and the largest of n elements and 0, n being a multiple of 32. Positive floats are in the order of their bits,
   // negative ones in the reverse order, above all others if bits are taken as unsigned.
   static inline void range(const Element* p, int n, float& low, float& high) {

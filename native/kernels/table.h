@@ -86,6 +86,8 @@ struct Kernels {
   bool (*supported)();
   int panel;          // output columns of a packed panel
   int row_tile;       // rows of a GEMM tile: blocks of rows that are multiples of it waste nothing
+  int block_rows;     // rows to multiply while the weights are read once: so many that reading is not what takes the time, so
+                      // few that their hidden activations stay in L2
   int element;        // bytes of an element
   int weight;         // bytes of a packed weight
   int size_multiple;  // of which hidden, FFN and head sizes must be multiples

@@ -39,7 +39,11 @@ struct Model {
     };
     const int h = shape.hidden;
     const int f = shape.ffn;
-    const auto dense = [&](int out, int in) { return Dense{fill(out * in, 0.3F, 0.0F), fill(out, 0.2F, 0.0F)}; };
+    // Every other model has logits as large as trained ones have, the others so large that attention is sharp.
+    const auto dense = [&](int out, int in) {
+      const float size = seed % 2 == 0 ? 0.3F : 1.0F / std::sqrt(static_cast<float>(in));
+      return Dense{fill(out * in, size, 0.0F), fill(out, 0.2F, 0.0F)};
+    };
     word = fill(shape.vocabulary * h, 0.5F, 0.0F);
     position = fill(shape.positions * h, 0.5F, 0.0F);
     type = fill(h, 0.5F, 0.0F);

@@ -132,6 +132,12 @@ struct Attention {
     return add_exponent(exp2_fraction<V, D::exp_degree>(x - n), exponent + V::set1(kWhole));
   }
 
+  // From kWhole + exponent to kWhole + parts * (127 + exponent): whole numbers below 2^24, so nothing is rounded.
+  static void to_parts(float& factor, float& start) {
+    factor *= D::parts;
+    start = kWhole + D::parts * (127.0F + (start - kWhole));
+  }
+
   // 1 in the first lanes, 0 in the others
   static V first(int lanes) {
     alignas(64) static constexpr struct Steps {
@@ -143,8 +149,11 @@ struct Attention {
     return V::load(steps.at + W - (lanes < 0 ? 0 : lanes < W ? lanes : W));
   }
 
+  // May D make the near way's weights its own way, a whole panel at a time? It then takes exponents as numbers of `parts` of 1.
+  static constexpr bool kOwnWeights = requires { D::parts; };
+
   // Weights as elements, and their sum. Lanes behind the last key become zero.
-  template <V (*weight)(V, V, V)>
+  template <bool near>
   struct StoreWeights {
     Element* weights;
     float* sums;
@@ -153,12 +162,20 @@ struct Attention {
     template <class Sum, int n>
     inline void row(const Sum (&sums_of)[n], int row, int column, int columns) const {
       V sum = V::load(sums + row * W);
-      CRUMB_UNROLL
-      for (int i = 0; i < n; ++i) {
-        V p = weight(score(sums_of[i]), V::set1(factor[row]), V::set1(start[row]));
-        if (columns < n * W) p = p * first(columns - i * W);
-        D::store(p, weights + row * kChunk + column + i * W, W);
-        sum = sum + p;
+      Element* to = weights + row * kChunk + column;
+      const V by = V::set1(factor[row]);
+      const V from = V::set1(start[row]);
+      if constexpr (near && kOwnWeights) {
+        static_assert(n == 2);
+        sum = sum + D::weights(score(sums_of[0]), score(sums_of[1]), by, from, columns, to);
+      } else {
+        CRUMB_UNROLL
+        for (int i = 0; i < n; ++i) {
+          V p = near ? weight(score(sums_of[i]), by, from) : far_weight(score(sums_of[i]), by, from);
+          if (columns < n * W) p = p * first(columns - i * W);
+          D::store(p, to + i * W, W);
+          sum = sum + p;
+        }
       }
       sum.store(sums + row * W);
     }
@@ -195,10 +212,10 @@ struct Attention {
     bool packed = false;
 
     template <class Store>
-    void operator()(const Element* rows, int count, int first_key, int keys, Store store) {
+    void operator()(typename P::Session& session, const Element* rows, int count, int first_key, int keys, Store store) {
       if (!packed) pack_keys(job, panels);
       packed = true;
-      P::gemm(rows, job.head_size, count, job.head_size, panels + static_cast<std::ptrdiff_t>(first_key) * job.head_size,
+      P::gemm(session, rows, job.head_size, count, job.head_size, panels + static_cast<std::ptrdiff_t>(first_key) * job.head_size,
               static_cast<std::ptrdiff_t>(NR) * job.head_size, keys, store);
     }
   };
@@ -206,12 +223,13 @@ struct Attention {
   struct Work {
     const AttentionJob& job;
     const Layout layout;
+    typename P::Session session;
     explicit Work(const AttentionJob& j) : job(j), layout(j.length, j.head_size) {}
     float* at(std::size_t offset) const { return job.scratch + offset; }
 
     // Attention of the queries that have gathered; `scores` multiplies them with keys.
-    template <V (*weight)(V, V, V), class Scores, class Row>
-    void attend(Scores& scores, Queries<Row>& queries) const {
+    template <bool near, class Scores, class Row>
+    void attend(Scores& scores, Queries<Row>& queries) {
       const int d = job.head_size;
       const int columns = round_up(d, NR);
       const int tokens = round_up(job.length, P::step);
@@ -224,8 +242,8 @@ struct Attention {
       for (int i = 0; i < rows * columns; i += W) V::set1(0.0F).store(output + i);
       for (int k0 = 0; k0 < job.length; k0 += kChunk) {
         const int count = job.length - k0 < kChunk ? job.length - k0 : kChunk;
-        scores(queries.rows, rows, k0, count, StoreWeights<weight>{weights, sums, queries.factor, queries.start});
-        P::gemm(weights, kChunk, rows, round_up(count, P::step), values + static_cast<std::ptrdiff_t>(k0) * NR,
+        scores(session, queries.rows, rows, k0, count, StoreWeights<near>{weights, sums, queries.factor, queries.start});
+        P::gemm(session, weights, kChunk, rows, round_up(count, P::step), values + static_cast<std::ptrdiff_t>(k0) * NR,
                 static_cast<std::ptrdiff_t>(tokens) * NR, d, StoreAdd<V>{output, columns});
       }
       for (int r = 0; r < rows; ++r) {
@@ -238,25 +256,26 @@ struct Attention {
       queries.count = 0;
     }
 
-    void attend_far(ElementScores& scores, Queries<Element>& queries) const {
+    void attend_far(ElementScores& scores, Queries<Element>& queries) {
       float maxima[kQueries];
       for (float& m : maxima) m = -3.0e38F;
-      scores(queries.rows, queries.count, 0, job.length, StoreMaximum{maxima});
+      scores(session, queries.rows, queries.count, 0, job.length, StoreMaximum{maxima});
       for (int r = 0; r < queries.count; ++r) queries.start[r] = kWhole - __builtin_ceilf(maxima[r] * queries.factor[r]);
-      attend<far_weight>(scores, queries);
+      attend<false>(scores, queries);
     }
 
     // `take` makes of a query a row of the near way, if it can.
     template <class Scores, class Row, class Take>
-    void run(ElementScores& elements, Scores& scores, Row* near_rows, Element* far_rows, Take take) const {
+    void run(ElementScores& elements, Scores& scores, Row* near_rows, Element* far_rows, Take take) {
       const int d = job.head_size;
       Queries<Row> near(near_rows);
       Queries<Element> far(far_rows);
       for (int q = job.query_begin; q < job.query_end; ++q) {
         const Element* query = static_cast<const Element*>(job.query) + q * job.stride;
         if (take(query, near.rows + near.count * d, near.factor[near.count], near.start[near.count])) {
+          if constexpr (kOwnWeights) to_parts(near.factor[near.count], near.start[near.count]);
           near.index[near.count++] = q;
-          if (near.count == kQueries) attend<weight>(scores, near);
+          if (near.count == kQueries) attend<true>(scores, near);
           continue;
         }
         for (int i = 0; i < d; ++i) far.rows[far.count * d + i] = query[i];
@@ -264,13 +283,13 @@ struct Attention {
         far.index[far.count++] = q;
         if (far.count == kQueries) attend_far(elements, far);
       }
-      if (near.count > 0) attend<weight>(scores, near);
+      if (near.count > 0) attend<true>(scores, near);
       if (far.count > 0) attend_far(elements, far);
     }
   };
 
   static void run(const AttentionJob& job) {
-    const Work work(job);
+    Work work(job);
     const int d = job.head_size;
     const float factor = job.scale * kLog2e;
     ElementScores elements{job, reinterpret_cast<Element*>(work.at(work.layout.keys))};

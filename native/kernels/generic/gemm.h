@@ -137,6 +137,9 @@ static inline void gemm_tail(int rows, const typename D::Row* a, std::ptrdiff_t 
   }
 }
 
+// What lasts from one product to the next of the same thread, where that is anything.
+struct NoSession {};
+
 // The product in tiles of MR rows by NV vectors. Whatever takes its place (kernels/amx.h) has the same members.
 template <class D, int MR, int NV>
 struct Tiled {
@@ -144,10 +147,13 @@ struct Tiled {
   static constexpr int panel = NV * D::Vec::width;
   static constexpr int row_tile = MR;
   static constexpr int step = D::depth;  // of which k must be a multiple
+  static constexpr int block_rows = 96;  // table.h
+
+  using Session = NoSession;
 
   // store(sum, row, column, lanes) for every vector of the product of a[rows][k] and `out` packed columns
   template <class Store>
-  static inline void gemm(const typename D::Row* a, std::ptrdiff_t lda, int rows, int k, const typename D::Weight* panels,
+  static inline void gemm(Session&, const typename D::Row* a, std::ptrdiff_t lda, int rows, int k, const typename D::Weight* panels,
                           std::ptrdiff_t panel_stride, int out, Store store) {
     for (int column = 0; column < out; column += panel) {
       const typename D::Weight* at = panels + (column / panel) * panel_stride;

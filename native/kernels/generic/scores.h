@@ -96,8 +96,8 @@ class ByteScores {
   }
 
   template <class Store>
-  void operator()(const Row* rows, int count, int first_key, int keys, Store store) const {
-    S::gemm(rows, size_, count, size_, panels_ + static_cast<std::ptrdiff_t>(first_key) * size_,
+  void operator()(typename S::Session& session, const Row* rows, int count, int first_key, int keys, Store store) const {
+    S::gemm(session, rows, size_, count, size_, panels_ + static_cast<std::ptrdiff_t>(first_key) * size_,
             static_cast<std::ptrdiff_t>(NR) * size_, keys, store);
   }
 

@@ -123,7 +123,8 @@ struct Table {
   static void product(const PackedLinear& w, Operand a, int rows, Store store) {
     using Row = typename D::Row;
     const auto value = L::value(w, a);
-    P::gemm(static_cast<const Row*>(a.rows), a.stride / static_cast<std::ptrdiff_t>(sizeof(Row)), rows, w.slots,
+    typename P::Session session;
+    P::gemm(session, static_cast<const Row*>(a.rows), a.stride / static_cast<std::ptrdiff_t>(sizeof(Row)), rows, w.slots,
             static_cast<const typename D::Weight*>(w.weights), static_cast<std::ptrdiff_t>(w.slots) * P::panel, w.out,
             [=](typename D::Sum sum, int row, int column, int lanes)
                 __attribute__((always_inline)) { store(value(sum, row, column), row, column, lanes); });
@@ -167,6 +168,7 @@ struct Table {
             supported,
             P::panel,
             P::row_tile,
+            P::block_rows,
             static_cast<int>(sizeof(Element)),
             static_cast<int>(sizeof(typename D::Weight)),
             size_multiple(),
