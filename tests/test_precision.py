@@ -1,5 +1,5 @@
-"""What "auto" comes to, and that kernels are what they say: int8 exact sums of bytes, weights of bf16 float32 of rounded
-weights."""
+"""What "auto" comes to, and that kernels are what they say: int8 exact sums of bytes, weights of bf16 float32 of
+rounded weights."""
 
 from __future__ import annotations
 

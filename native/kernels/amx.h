@@ -210,18 +210,18 @@ struct Product {
   // The next panel, fetched to L2 while this one is multiplied: as many lines a step as it takes. What fits L1 is left alone.
   struct Ahead {
     static constexpr std::ptrdiff_t kLeast = 16384;
-    const char* line;
-    const char* end;
-    int each;
+    const char* at;
+    std::ptrdiff_t left = 0;
+    int lines_a_step;
 
-    Ahead(const typename D::Weight* from, int k, int tiles)
-        : line(reinterpret_cast<const char*>(from)),
-          end(line + static_cast<std::ptrdiff_t>(k) * panel * static_cast<std::ptrdiff_t>(sizeof(typename D::Weight))) {
-      if (from == nullptr || end - line < kLeast) end = line;
-      each = (step * panel * static_cast<int>(sizeof(typename D::Weight)) / 64 + tiles - 1) / tiles;
+    Ahead(const typename D::Weight* from, int k, int tiles) : at(reinterpret_cast<const char*>(from)) {
+      constexpr int step_bytes = step * panel * static_cast<int>(sizeof(typename D::Weight));
+      const std::ptrdiff_t bytes = static_cast<std::ptrdiff_t>(k / step) * step_bytes;
+      if (from != nullptr && bytes >= kLeast) left = bytes;
+      lines_a_step = (step_bytes / 64 + tiles - 1) / tiles;
     }
     inline void advance() {
-      for (int i = 0; i < each && line < end; ++i, line += 64) __builtin_prefetch(line, 0, 2);
+      for (int i = 0; i < lines_a_step && left > 0; ++i, at += 64, left -= 64) __builtin_prefetch(at, 0, 2);
     }
   };
 

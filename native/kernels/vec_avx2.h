@@ -20,6 +20,28 @@ struct Vec {
   static inline Vec load_n(const float* p, int n) { return {_mm256_maskload_ps(p, mask(n))}; }
   inline void store(float* p) const { _mm256_storeu_ps(p, v); }
   inline void store_n(float* p, int n) const { _mm256_maskstore_ps(p, mask(n), v); }
+
+  // `width` rows of as many 32-bit values become columns; rows lie `stride` bytes apart.
+  static inline void transpose(const void* from, std::ptrdiff_t stride, void* to, std::ptrdiff_t to_stride) {
+    __m256 a[8];
+    __m256 b[8];
+    for (int i = 0; i < 8; ++i) a[i] = _mm256_loadu_ps(reinterpret_cast<const float*>(static_cast<const char*>(from) + i * stride));
+    for (int i = 0; i < 8; i += 2) {
+      b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+      b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+      a[i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+      a[i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xEE);
+      a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+      a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xEE);
+    }
+    for (int i = 0; i < 4; ++i) {
+      b[i] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x20);
+      b[i + 4] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
+    }
+    for (int i = 0; i < 8; ++i) _mm256_storeu_ps(reinterpret_cast<float*>(static_cast<char*>(to) + i * to_stride), b[i]);
+  }
 };
 
 static inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }

@@ -23,6 +23,35 @@ struct Vec {
   static inline Vec load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(mask(n), p)}; }
   inline void store(float* p) const { _mm512_storeu_ps(p, v); }
   inline void store_n(float* p, int n) const { _mm512_mask_storeu_ps(p, mask(n), v); }
+
+  // `width` rows of as many 32-bit values become columns; rows lie `stride` bytes apart.
+  static inline void transpose(const void* from, std::ptrdiff_t stride, void* to, std::ptrdiff_t to_stride) {
+    __m512 a[16];
+    __m512 b[16];
+    for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(static_cast<const char*>(from) + i * stride);
+    for (int i = 0; i < 16; i += 2) {
+      b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+      b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+    }
+    // columns j, j + 4, j + 8 and j + 12 of rows i to i + 3 in a[i + j]
+    for (int i = 0; i < 16; i += 4) {
+      a[i] = _mm512_shuffle_ps(b[i], b[i + 2], 0x44);
+      a[i + 1] = _mm512_shuffle_ps(b[i], b[i + 2], 0xEE);
+      a[i + 2] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+      a[i + 3] = _mm512_shuffle_ps(b[i + 1], b[i + 3], 0xEE);
+    }
+    for (int j = 0; j < 4; ++j) {
+      const __m512 low = _mm512_shuffle_f32x4(a[j], a[j + 4], 0x88);        // columns j and j + 8 of rows 0 to 7
+      const __m512 high = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0x88);  // of rows 8 to 15
+      const __m512 low4 = _mm512_shuffle_f32x4(a[j], a[j + 4], 0xDD);       // columns j + 4 and j + 12
+      const __m512 high4 = _mm512_shuffle_f32x4(a[j + 8], a[j + 12], 0xDD);
+      b[j] = _mm512_shuffle_f32x4(low, high, 0x88);
+      b[j + 8] = _mm512_shuffle_f32x4(low, high, 0xDD);
+      b[j + 4] = _mm512_shuffle_f32x4(low4, high4, 0x88);
+      b[j + 12] = _mm512_shuffle_f32x4(low4, high4, 0xDD);
+    }
+    for (int i = 0; i < 16; ++i) _mm512_storeu_ps(static_cast<char*>(to) + i * to_stride, b[i]);
+  }
 };
 
 static inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }

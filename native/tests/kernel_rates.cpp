@@ -19,7 +19,6 @@ using namespace crumb;
 constexpr int kHidden = 384;
 constexpr int kFfn = 1536;
 constexpr int kHeads = 12;
-constexpr int kRows = 96;
 
 // Multiply-adds a second: the best of several runs of about 20 ms, so that a neighbour on the machine does not count.
 double rate(double work, const std::function<void()>& run) {
@@ -40,6 +39,7 @@ double rate(double work, const std::function<void()>& run) {
 }
 
 void measure(const Kernels& kernels) {
+  const int block = kernels.block_rows;
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
   const auto floats = [&](std::size_t n, float scale) {
@@ -67,23 +67,23 @@ void measure(const Kernels& kernels) {
   const Weights weights(shape, {zeros.data(), zeros.data(), zeros.data(), norm, kHidden}, {view}, kernels);
   const PackedLayer& layer = weights.layer(0);
 
-  auto x = floats(kRows * kHidden, 1.0F);
+  auto x = floats(static_cast<std::size_t>(block) * kHidden, 1.0F);
   const auto element = static_cast<std::size_t>(kernels.element);
   const auto zeroed = [](std::size_t bytes) {
     auto buffer = make_buffer<std::byte>(bytes);
     std::fill_n(buffer.get(), bytes, std::byte{0});
     return buffer;
   };
-  const auto wide = zeroed(kRows * kFfn * element);
-  const auto stage = zeroed(kRows * static_cast<std::size_t>(std::max(kernels.operand_stride(layer.down), kernels.operand_stride(layer.qkv))));
+  const auto wide = zeroed(static_cast<std::size_t>(block) * kFfn * element);
+  const auto stage = zeroed(static_cast<std::size_t>(block) * static_cast<std::size_t>(std::max(kernels.operand_stride(layer.down), kernels.operand_stride(layer.qkv))));
   const auto from_x = [&](const PackedLinear& w) -> Operand {
     if (kernels.operand_of_x == nullptr) return {x.data(), kHidden * 4};
-    kernels.operand_of_x(w, x.data(), kRows, stage.get());
+    kernels.operand_of_x(w, x.data(), block, stage.get());
     return {stage.get(), kernels.operand_stride(w)};
   };
   const auto from_elements = [&](const PackedLinear& w) -> Operand {
     if (kernels.operand_of_elements == nullptr) return {wide.get(), w.in * static_cast<std::ptrdiff_t>(element)};
-    kernels.operand_of_elements(w, wide.get(), kRows, stage.get());
+    kernels.operand_of_elements(w, wide.get(), block, stage.get());
     return {stage.get(), kernels.operand_stride(w)};
   };
 
@@ -93,28 +93,28 @@ void measure(const Kernels& kernels) {
     std::printf(" %.0f %% |", 100 * rate(work, run) / peak);
     std::fflush(stdout);
   };
-  const auto work = [](int in, int out) { return static_cast<double>(kRows) * in * out; };
+  const auto work = [block](int in, int out) { return static_cast<double>(block) * in * out; };
   const Operand input = from_x(layer.qkv);
-  const auto out = zeroed(kRows * 3 * kHidden * element);
-  show(work(kHidden, 3 * kHidden), [&] { kernels.linear(layer.qkv, input, kRows, out.get(), 3 * kHidden); });
-  show(work(kHidden, 3 * kHidden), [&] { kernels.linear(layer.qkv, from_x(layer.qkv), kRows, out.get(), 3 * kHidden); });
+  const auto out = zeroed(static_cast<std::size_t>(block) * 3 * kHidden * element);
+  show(work(kHidden, 3 * kHidden), [&] { kernels.linear(layer.qkv, input, block, out.get(), 3 * kHidden); });
+  show(work(kHidden, 3 * kHidden), [&] { kernels.linear(layer.qkv, from_x(layer.qkv), block, out.get(), 3 * kHidden); });
   show(work(kHidden, kHidden), [&] {
-    kernels.linear_add(layer.output, from_elements(layer.output), kRows, x.data(), kHidden);
-    kernels.layer_norm(layer.attention_norm, x.data(), kRows, kHidden);
+    kernels.linear_add(layer.output, from_elements(layer.output), block, x.data(), kHidden);
+    kernels.layer_norm(layer.attention_norm, x.data(), block, kHidden);
   });
   show(work(kHidden, kFfn), [&] {
-    kernels.linear_activation(layer.up, from_x(layer.up), kRows, wide.get(), kFfn, Activation::gelu);
+    kernels.linear_activation(layer.up, from_x(layer.up), block, wide.get(), kFfn, Activation::gelu);
   });
   show(work(kFfn, kHidden), [&] {
-    kernels.linear_add(layer.down, from_elements(layer.down), kRows, x.data(), kHidden);
-    kernels.layer_norm(layer.ffn_norm, x.data(), kRows, kHidden);
+    kernels.linear_add(layer.down, from_elements(layer.down), block, x.data(), kHidden);
+    kernels.layer_norm(layer.ffn_norm, x.data(), block, kHidden);
   });
   for (const int length : {128, 4096}) {
     const auto rows = static_cast<std::size_t>(length);
     const auto qkv = zeroed(rows * 3 * kHidden * element);
     const auto context = zeroed(rows * kHidden * element);
-    for (int r = 0; r < length; r += kRows) {
-      kernels.linear(layer.qkv, from_x(layer.qkv), std::min(kRows, length - r),
+    for (int r = 0; r < length; r += block) {
+      kernels.linear(layer.qkv, from_x(layer.qkv), std::min(block, length - r),
                      qkv.get() + static_cast<std::size_t>(r) * 3 * kHidden * element, 3 * kHidden);
     }
     const auto scratch = make_buffer<float>(kernels.attention_scratch(length, kHidden / kHeads));

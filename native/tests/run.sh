@@ -5,6 +5,7 @@
 #   run.sh fuzz       ragged offsets and ids under libFuzzer for a minute, or as its arguments say (Debian: clang)
 #   run.sh rates      no test: prints how near each kernel comes to the peak of its instruction (docs/performance.md)
 #   run.sh aarch64    cross-compiled with NEON and run under qemu (Debian: g++-aarch64-linux-gnu, qemu-user)
+#   run.sh static DIR only builds them, as they are shipped and without shared libraries, for emulate.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 mode=${1:-sanitize}
@@ -14,7 +15,8 @@ common=(-std=c++20 -O2 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Wconv
 cxx=${CXX:-c++}
 run=()
 models=20
-program=engine_test
+programs=(engine_test)
+amx=-DCRUMB_AMX_EMULATED # no machine at hand need have AMX: its instructions are done in C++ then, all around them is real
 link=()
 arguments=()
 case "$mode" in
@@ -22,10 +24,11 @@ case "$mode" in
   sanitize) extra=(-O1 -Wno-uninitialized -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all) ;;
   thread) extra=(-O1 -Wno-uninitialized -Wno-maybe-uninitialized -fsanitize=thread) models=15 ;;
   fuzz)
-    cxx=clang++ extra=(-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all) program=ragged_fuzz
+    cxx=clang++ extra=(-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all) programs=(ragged_fuzz)
     models='' link=(-fsanitize=fuzzer) arguments=(-max_total_time=60 -max_len=4096 -print_final_stats=1) ;;
-  rates) extra=(-O3 -Wno-uninitialized -Wno-maybe-uninitialized) models='' program=kernel_rates ;;
+  rates) extra=(-O3 -Wno-uninitialized -Wno-maybe-uninitialized) models='' programs=(kernel_rates) ;;
   aarch64) cxx=aarch64-linux-gnu-g++ extra=(-static) run=(qemu-aarch64) models=15 ;;
+  static) extra=(-O3 -static) amx='' programs=(engine_test real_texts) ;;
   *) echo "unknown mode '$mode'; see the head of $0" >&2; exit 2 ;;
 esac
 case "$("$cxx" -dumpmachine)" in
@@ -42,9 +45,8 @@ flags_of() {
     avx512_int8) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl" ;;
     avx512_bf16) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512bf16" ;;
     avx512_vnni) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni" ;;
-    # no machine at hand need have AMX: its instructions are done in C++ here, all around them is real
     amx_bf16 | amx_int8)
-      echo "-DCRUMB_AMX_EMULATED -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16" ;;
+      echo "$amx -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16" ;;
     avx512_vnni_bf16) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512bf16" ;;
     scan_avx2) echo "-mavx2 -mfma -mf16c" ;;
     scan_avx512) echo "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mavx512vpopcntdq" ;;
@@ -52,18 +54,23 @@ flags_of() {
     neon_dot) echo "-march=armv8.2-a+dotprod" ;;
   esac
 }
+mkdir "$out/engine" "$out/programs"
 for kernel in portable portable_int8 "${kernels[@]}"; do
   # shellcheck disable=SC2046  # the flags are several words
-  "$cxx" "${common[@]}" "${extra[@]}" $(flags_of "$kernel") -c "$here/kernels/$kernel.cpp" -o "$out/$kernel.o" &
+  "$cxx" "${common[@]}" "${extra[@]}" $(flags_of "$kernel") -c "$here/kernels/$kernel.cpp" -o "$out/engine/$kernel.o" &
 done
-for source in encoder forward kernels/dispatch outliers pooling team weights "tests/$program"; do
-  "$cxx" "${common[@]}" "${extra[@]}" "$define" -c "$here/$source.cpp" -o "$out/$(basename "$source").o" &
+for source in encoder forward kernels/dispatch outliers pooling team weights; do
+  "$cxx" "${common[@]}" "${extra[@]}" "$define" -c "$here/$source.cpp" -o "$out/engine/_$(basename "$source").o" &
+done
+for program in "${programs[@]}"; do
+  "$cxx" "${common[@]}" "${extra[@]}" "$define" -c "$here/tests/$program.cpp" -o "$out/programs/$program.o" &
 done
 wait
-"$cxx" "${common[@]}" "${extra[@]}" "${link[@]}" "$out"/*.o -o "$out/$program"
-if [[ $program == engine_test ]]; then
+for program in "${programs[@]}"; do
+  "$cxx" "${common[@]}" "${extra[@]}" "${link[@]}" "$out"/engine/*.o "$out/programs/$program.o" -o "$out/$program"
+done
+if [[ ${programs[0]} == engine_test ]]; then
   "$cxx" "${common[@]}" "${extra[@]}" "$here"/text/*.cpp "$here/team.cpp" "$here/tests/wordpiece_test.cpp" -o "$out/wordpiece_test"
-  "${run[@]}" "$out/wordpiece_test"
   case "$define" in
     -DCRUMB_X86) scans=(avx2 avx512) ;;
     -DCRUMB_ARM64) scans=(neon) ;;
@@ -79,7 +86,14 @@ if [[ $program == engine_test ]]; then
   done
   wait
   "$cxx" "${common[@]}" "${extra[@]}" "$out"/scans/*.o -o "$out/scan_test"
+fi
+if [[ $mode == static ]]; then
+  mv "$out"/{engine_test,real_texts,scan_test,wordpiece_test} "${2:?the folder to put the programs in}"
+  exit
+fi
+if [[ ${programs[0]} == engine_test ]]; then
+  "${run[@]}" "$out/wordpiece_test"
   "${run[@]}" "$out/scan_test" "$models"
 fi
 # shellcheck disable=SC2086  # no argument where there is none
-"${run[@]}" "$out/$program" $models "${arguments[@]}" "${@:2}"
+"${run[@]}" "$out/${programs[0]}" $models "${arguments[@]}" "${@:2}"

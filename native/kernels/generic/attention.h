@@ -67,9 +67,19 @@ struct Attention {
     for (int panel = 0; panel < job.length; panel += NR) {
       const int count = job.length - panel < NR ? job.length - panel : NR;
       auto* at = reinterpret_cast<Step*>(to + static_cast<std::ptrdiff_t>(panel) * job.head_size);
-      for (int t = 0; t < NR; ++t) {
+      const int steps = job.head_size / D::depth;
+      int t = 0;
+      if constexpr (sizeof(Step) == sizeof(float) && requires { V::transpose; }) {
+        for (; t + W <= count && steps % W == 0; t += W) {
+          for (int d = 0; d < steps; d += W) {
+            V::transpose(key + (panel + t) * job.stride + d * D::depth, job.stride * static_cast<std::ptrdiff_t>(sizeof(Element)),
+                         at + d * NR + t, NR * sizeof(Step));
+          }
+        }
+      }
+      for (; t < NR; ++t) {
         const auto* from = reinterpret_cast<const Step*>(key + (panel + t) * job.stride);
-        for (int d = 0; d < job.head_size / D::depth; ++d) at[d * NR + t] = t < count ? from[d] : Step{};
+        for (int d = 0; d < steps; ++d) at[d * NR + t] = t < count ? from[d] : Step{};
       }
     }
   }
