@@ -77,8 +77,8 @@ def test_bits_of_long_texts(isa: str, texts: list[str]) -> None:
     """Texts of more than 1,024 tokens are shared by all threads: another path, the same bits."""
     model = crumb.load(context=4096, positions="tile", isa=isa, precision=PRECISIONS[isa])
     some = [texts[0], texts[-1], texts[50], texts[-4], texts[-7], "short"]
-    if isa == "portable_int8":
-        some = [text[:6000] for text in some]
+    if isa.startswith("portable"):  # they take their time
+        some = [texts[0][:5000], texts[-1][:5000], "short"]
     alone = np.stack([model.encode(text, threads=1) for text in some])
     assert model.encode(some, threads=2).tobytes() == alone.tobytes()
     assert model.encode(some[::-1], threads=3)[::-1].tobytes() == alone.tobytes()
