@@ -1,6 +1,8 @@
 // AVX2 and FMA, float32. Compiled with -mavx2 -mfma; runs only where CPUID says so.
+#include "float32_avx2.h"
 #include "generic/table.h"
-#include "vec_avx2.h"
+
+template struct crumb::generic::Attention<crumb::avx2::Float32Product>;
 
 namespace crumb::avx2 {
 
@@ -10,7 +12,6 @@ static bool supported() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-// 6 x 2 sums, 2 weights and a broadcast fit the 16 registers.
-const Kernels kernels = generic::DirectTable<generic::Tiled<generic::Float32<Vec>, 6, 2>>::make("avx2", Precision::float32, supported);
+const Kernels kernels = generic::DirectTable<Float32Product>::make("avx2", Precision::float32, supported);
 
 }  // namespace crumb::avx2

@@ -1,7 +1,7 @@
 // AVX2 and FMA, weights of bfloat16 (generic/bf16_weights.h).
+#include "float32_avx2.h"
 #include "generic/bf16_weights.h"
 #include "generic/table.h"
-#include "vec_avx2.h"
 
 namespace crumb::avx2_bf16 {
 
@@ -29,11 +29,10 @@ static bool supported() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-template <class D>
-using Tiled = generic::Tiled<D, 6, 2>;
+// As many sums as in float32, so that neither has to wait: the masks stay in memory.
+using Tiled = generic::Tiled<Weights, 6, 2>;
 
-// As many sums as in float32 (avx2.cpp), so that neither has to wait: the masks stay in memory.
-const Kernels kernels = generic::Table<Tiled<Weights>, generic::Direct<Tiled<Weights>>, Tiled<generic::Float32<Vec>>>::make(
+const Kernels kernels = generic::Table<Tiled, generic::Direct<Tiled>, avx2::Float32Product>::make(
     "avx2_bf16", Precision::bf16, supported);
 
 }  // namespace crumb::avx2_bf16

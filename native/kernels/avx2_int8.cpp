@@ -1,5 +1,6 @@
 // AVX2: bytes by VPMADDUBSW, whose 16-bit sums of two products saturate. Weights are scaled so that none can: 255 (|w0| + |w1|)
 // stays below 2^15.
+#include "float32_avx2.h"
 #include "generic/table.h"
 #include "int8_avx2.h"
 
@@ -20,7 +21,7 @@ static bool supported() {
 
 // 5 x 2 sums, 2 weights, a broadcast, a product and the ones fit the 16 registers.
 const Kernels kernels =
-    generic::QuantizedTable<generic::Tiled<Int8, 5, 2>, generic::Tiled<generic::Float32<avx2::Vec>, 6, 2>>::make(
+    generic::QuantizedTable<generic::Tiled<Int8, 5, 2>, avx2::Float32Product>::make(
         "avx2_int8", Precision::int8, supported);
 
 }  // namespace crumb::avx2_int8

@@ -1,8 +1,8 @@
 // AVX-512F, weights of bfloat16 (generic/bf16_weights.h): for CPUs that have no instruction for bfloat16, or a slow one
 // (dispatch.cpp).
+#include "float32_avx512.h"
 #include "generic/bf16_weights.h"
 #include "generic/table.h"
-#include "vec_avx512.h"
 
 namespace crumb::avx512_bf16_weights {
 
@@ -21,13 +21,10 @@ static bool supported() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
 }
 
-template <class D>
-using Tiled = generic::Tiled<D, 12, 2>;
-
-using Weights = Tiled<generic::Bf16Weights<Vec, Halves>>;
-
 // Every twelve rows pay two instructions for 24 multiplications.
-const Kernels kernels = generic::Table<Weights, generic::Direct<Weights>, Tiled<generic::Float32<Vec>>>::make(
+using Tiled = generic::Tiled<generic::Bf16Weights<Vec, Halves>, 12, 2>;
+
+const Kernels kernels = generic::Table<Tiled, generic::Direct<Tiled>, avx512::Float32Product>::make(
     "avx512_bf16_weights", Precision::bf16, supported);
 
 }  // namespace crumb::avx512_bf16_weights

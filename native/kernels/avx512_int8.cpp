@@ -1,4 +1,5 @@
 // AVX-512 without VNNI: bytes by VPMADDUBSW, as in avx2_int8.cpp and with its limit on weights.
+#include "float32_avx512.h"
 #include "generic/table.h"
 #include "int8_avx512.h"
 
@@ -14,10 +15,7 @@ struct Int8 : avx512::Bytes {
 };
 
 // 12 x 2 sums, 2 weights, a broadcast, a product and the ones fit the 32 registers.
-template <class D>
-using Tiled = generic::Tiled<D, 12, 2>;
-
-const Kernels kernels = generic::QuantizedTable<Tiled<Int8>, Tiled<generic::Float32<avx512::Vec>>>::make(
+const Kernels kernels = generic::QuantizedTable<generic::Tiled<Int8, 12, 2>, avx512::Float32Product>::make(
     "avx512_int8", Precision::int8, avx512::has_base);
 
 }  // namespace crumb::avx512_int8

@@ -1,6 +1,7 @@
 // AVX-VNNI: bytes by VPDPBUSD in 256-bit registers, for CPUs without AVX-512.
 #include <cpuid.h>
 
+#include "float32_avx2.h"
 #include "generic/table.h"
 #include "int8_avx2.h"
 
@@ -26,7 +27,7 @@ static bool supported() {
 
 // 6 x 2 sums, 2 weights and a broadcast fit the 16 registers.
 const Kernels kernels =
-    generic::QuantizedTable<generic::Tiled<Int8, 6, 2>, generic::Tiled<generic::Float32<avx2::Vec>, 6, 2>>::make(
+    generic::QuantizedTable<generic::Tiled<Int8, 6, 2>, avx2::Float32Product>::make(
         "avx_vnni", Precision::int8, supported);
 
 }  // namespace crumb::avx_vnni

@@ -142,8 +142,13 @@ struct Attention {
     return add_exponent(exp2_fraction<V, D::exp_degree>(x - n), exponent + V::set1(kWhole));
   }
 
+  // May D make the near way's weights its own way, a whole panel at a time? It then takes exponents as numbers of `parts` of 1.
+  static constexpr bool kOwnWeights = requires { D::parts; };
+
   // From kWhole + exponent to kWhole + parts * (127 + exponent): whole numbers below 2^24, so nothing is rounded.
-  static void to_parts(float& factor, float& start) {
+  static void to_parts(float& factor, float& start)
+    requires kOwnWeights
+  {
     factor *= D::parts;
     start = kWhole + D::parts * (127.0F + (start - kWhole));
   }
@@ -158,9 +163,6 @@ struct Attention {
     } steps;
     return V::load(steps.at + W - (lanes < 0 ? 0 : lanes < W ? lanes : W));
   }
-
-  // May D make the near way's weights its own way, a whole panel at a time? It then takes exponents as numbers of `parts` of 1.
-  static constexpr bool kOwnWeights = requires { D::parts; };
 
   // Weights as elements, and their sum. Lanes behind the last key become zero.
   template <bool near>
