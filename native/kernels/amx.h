@@ -144,7 +144,7 @@ static inline bool supported(unsigned instructions) {
 
 #endif
 
-// The tiles' configuration, made when it is first needed and kept until the thread is done with a row of products: a thread that
+// The tiles' configuration, made when it is first needed and kept until the thread is done with a run of products: a thread that
 // went on with tiles would have them saved at each switch.
 class Session {
  public:

@@ -17,7 +17,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 if [[ $# -lt 2 || ! -r ${KERNEL:-} ]]; then
-  sed -n '2,/^$/{s/^# \{0,1\}//p}' "$0" >&2
+  sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0" >&2
   exit 2
 fi
 cpu=$1
